@@ -1,0 +1,199 @@
+"""The client: its configuration, retries, keys and errors, against a real server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from email.utils import formatdate
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+import tuneserve
+from sdk_server import Answer
+from tuneserve import Client, errors
+
+if TYPE_CHECKING:
+    from sdk_server import Server
+
+JOB = "/v1/jobs/job_1"
+NOW = {"Retry-After": "0"}
+
+
+def test_address_and_key_come_from_arguments_then_environment(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("GET /sub/v1/info", Answer(200, {}))
+    monkeypatch.setenv("TUNESERVE_URL", server.url + "/sub/")
+    monkeypatch.setenv("TUNESERVE_API_KEY", "tns_from_environment\n")
+    with Client() as client:
+        client.get("/v1/info")
+    with Client(api_key="tns_from_argument") as client:
+        client.get("/v1/info")
+    sent = [asked.headers["Authorization"] for asked in server.asked]
+    assert sent == ["Bearer tns_from_environment", "Bearer tns_from_argument"]
+    assert server.asked[0].headers["User-Agent"].startswith("tuneserve-python/")
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://a", "http://", "http://u:p@a"])
+def test_bad_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TUNESERVE_URL", raising=False)
+    with pytest.raises(tuneserve.ConfigurationError):
+        Client(url)
+
+
+@pytest.mark.parametrize("key", ["two words", "schlüssel", "a\nb"])
+def test_bad_key_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(tuneserve.ConfigurationError) as caught:
+        Client("http://localhost", key)
+    assert key not in str(caught.value)
+
+
+def test_loopback_goes_past_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.on("GET /v1/info", Answer(200, {"version": "1"}))
+    with Client(server.url) as client:
+        assert client.get("/v1/info") == {"version": "1"}
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_retries_and_keeps_one_idempotency_key(
+    server: Server, client: Client, job, status: int
+) -> None:
+    server.on("POST /v1/jobs", Answer(status, {}, NOW), Answer(cut=0), Answer(202, job()))
+    assert client.jobs.create({"seed": 0}).id == "job_1"
+    assert server.count("POST") == 3
+    assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 1
+
+
+def test_each_post_has_its_own_key(server: Server, client: Client, job) -> None:
+    server.on("POST /v1/jobs", Answer(202, job()))
+    client.jobs.create(seed=0)
+    client.jobs.create(seed=0)
+    assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 2
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_retry_after_is_honoured(server: Server, client: Client, job, as_date: bool) -> None:
+    after = formatdate(time.time() + 2, usegmt=True) if as_date else "1"
+    server.on("GET " + JOB, Answer(503, {}, {"Retry-After": after}), Answer(200, job()))
+    start = time.monotonic()
+    client.jobs.get("job_1")
+    assert 0.9 < time.monotonic() - start < 3
+
+
+def test_long_retry_after_is_left_to_the_caller(server: Server, client: Client) -> None:
+    problem = {"code": "rate_limited", "title": "Too Many Requests"}
+    server.on("GET " + JOB, Answer(429, problem, {"Retry-After": "3600"}))
+    with pytest.raises(tuneserve.RateLimited) as caught:
+        client.jobs.get("job_1")
+    assert (caught.value.retry_after, len(server.asked)) == (3600, 1)
+
+
+def test_gives_up_after_max_retries(server: Server) -> None:
+    server.on("GET " + JOB, Answer(503, {"code": "database_away", "title": "Away"}, NOW))
+    with Client(server.url, max_retries=1) as client, pytest.raises(tuneserve.ServerFault):
+        client.jobs.get("job_1")
+    assert len(server.asked) == 2
+
+
+def test_500_is_not_retried(server: Server, client: Client) -> None:
+    server.on("GET " + JOB, Answer(500, {"code": "internal", "title": "Internal"}))
+    with pytest.raises(tuneserve.ServerFault, match="500 internal: Internal"):
+        client.jobs.get("job_1")
+    assert len(server.asked) == 1
+
+
+def test_no_server_is_a_connection_failure(server: Server) -> None:
+    url = server.url
+    server.server_close()
+    client = Client(url, max_retries=1, timeout=1)
+    with pytest.raises(tuneserve.ConnectionFailed, match=f"GET {url}/v1/jobs/job_1: ."):
+        client.jobs.get("job_1")
+
+
+def test_html_page_is_a_clear_error(server: Server, client: Client) -> None:
+    page = b"<html><title>502 Bad Gateway</title><body>nginx</body></html>"
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    server.on("GET " + JOB, Answer(502, page, {**html, **NOW}))
+    with pytest.raises(tuneserve.ServerFault) as caught:
+        client.jobs.get("job_1")
+    assert caught.value.code == "not_json"
+    assert "text/html from 127.0.0.1: '502 Bad Gateway nginx'" in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"<html>Log in</html>", b"", b"[1]", b"\xff"])
+def test_success_without_a_json_object_is_an_api_error(
+    server: Server, client: Client, body: bytes
+) -> None:
+    server.on("GET " + JOB, Answer(200, body, {"Content-Type": "text/html"}))
+    with pytest.raises(tuneserve.ApiError, match="not an answer of Tuneserve") as caught:
+        client.jobs.get("job_1")
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_redirect_is_told_not_followed(server: Server, client: Client) -> None:
+    server.on("GET " + JOB, Answer(302, b"", {"Location": "https://login.example.org/"}))
+    with pytest.raises(tuneserve.ApiError, match=r"redirected to https://login\.example\.org/"):
+        client.jobs.get("job_1")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [*errors._BY_STATUS.items(), (418, tuneserve.ApiError), (500, tuneserve.ServerFault)],
+)
+def test_each_status_has_its_error(
+    server: Server, client: Client, status: int, kind: type[Exception]
+) -> None:
+    problem = {"code": "some_code", "title": "Title", "detail": "Why.", "request_id": "r1"}
+    server.on("GET " + JOB, Answer(status, problem, {"Retry-After": "99"}))
+    with pytest.raises(kind) as caught:
+        client.jobs.get("job_1")
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"{status} some_code: Why. (request r1)"
+
+
+def test_invalid_lists_every_place(server: Server, client: Client) -> None:
+    places = [{"pointer": "/training/epochs", "code": "type", "detail": "Not an integer."}]
+    problem = {"code": "invalid_spec", "title": "Invalid", "errors": places}
+    server.on("POST /v1/jobs", Answer(422, problem))
+    with pytest.raises(tuneserve.Invalid) as caught:
+        client.jobs.create(training={"epochs": 3.7})
+    assert str(caught.value) == "422 invalid_spec: Invalid\n  /training/epochs: Not an integer."
+
+
+def test_wsgi_application_in_process(job) -> None:
+    def application(environ, start_response):
+        assert environ["HTTP_AUTHORIZATION"] == "Bearer tns_k_s"
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b'{"id": "job_1", "state": "running"}']
+
+    transport = httpx2.WSGITransport(application)
+    with Client("http://service.test", "tns_k_s", transport=transport) as client:
+        assert client.jobs.get("job_1").state == "running"
+
+
+def test_empty_id_asks_nothing(server: Server, client: Client) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        client.jobs.get("")
+    assert not server.asked
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    assert tuneserve.__version__ == version("tuneserve")
+
+
+def test_import_is_light() -> None:
+    code = "import sys, tuneserve; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    names = set(loaded.stdout.decode().split())
+    assert not names & {"numpy", "keras", "tensorflow", "flask", "marshmallow", "rich", "click"}
+
+
+def test_exports_are_sorted_and_there() -> None:
+    assert tuneserve.__all__ == sorted(tuneserve.__all__)
+    assert all(hasattr(tuneserve, name) for name in tuneserve.__all__)

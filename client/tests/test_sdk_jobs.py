@@ -1,0 +1,201 @@
+"""Jobs: submitting, following to the end, and the results."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import tuneserve
+from sdk_server import Answer
+from tuneserve.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from sdk_server import Server
+    from tuneserve import Client
+
+JOB = "GET /v1/jobs/job_1"
+
+
+def tagged(document: dict, tag: str) -> Answer:
+    return Answer(200, document, {"ETag": tag})
+
+
+def test_create_merges_keywords_and_takes_a_dataset(server: Server, client: Client, job) -> None:
+    server.on("POST /v1/jobs", Answer(202, job("queued")))
+    dataset = tuneserve.Dataset(id="ds_1")
+    made = client.jobs.create({"seed": 0, "dataset": "ds_0"}, dataset=dataset, name="letters")
+    assert server.asked[0].json() == {"seed": 0, "dataset": "ds_1", "name": "letters"}
+    assert (made.state, made.is_terminal) == ("queued", False)
+
+
+def test_create_and_wait(server: Server, client: Client, job) -> None:
+    server.on("POST /v1/jobs", Answer(202, job("queued")))
+    server.on(JOB, tagged(job("succeeded"), '"1"'))
+    assert client.jobs.create(wait=True, seed=0).state == "succeeded"
+
+
+def test_validate(server: Server, client: Client) -> None:
+    place = {"pointer": "/budget", "code": "required", "detail": "Missing."}
+    document = {"valid": False, "spec": None, "warnings": [], "errors": [place], "new": 1}
+    server.on("POST /v1/jobs:validate", Answer(200, document))
+    found = client.jobs.validate({"seed": 0})
+    assert (found.valid, found.errors[0].pointer, found.extra) == (False, "/budget", {"new": 1})
+
+
+def test_unknown_and_missing_fields_are_no_trouble(server: Server, client: Client) -> None:
+    document = {"id": "job_1", "state": "dreaming", "dreams": 2, "progress": {"naps": 3}}
+    server.on(JOB, Answer(200, document))
+    job = client.jobs.get("job_1")
+    assert (job.state, job.is_terminal, job.raw["dreams"]) == ("dreaming", False, 2)
+    assert (job.progress.extra, job.progress.ended) == ({"naps": 3}, 0)
+    assert (job.best, job.error, job.name, job.revision) == (None, None, None, 0)
+    assert (job.labels, job.spec, job.stop_reason) == ({}, {}, None)
+    with pytest.raises(AttributeError):
+        job.state = "running"  # type: ignore[misc]
+
+
+def test_list_goes_through_the_pages(server: Server, client: Client, job) -> None:
+    pages = [{"items": [job(id="job_1")], "next_page_token": "t/2"}]
+    pages.append({"items": [job(id="job_2")], "next_page_token": None})
+    server.on("GET /v1/jobs", *(Answer(200, page) for page in pages))
+    found = client.jobs.list(state="running", page_size=1)
+    assert not server.asked
+    assert [job.id for job in found] == ["job_1", "job_2"]
+    assert server.asked[0].query == {"state": ["running"], "page_size": ["1"]}
+    assert server.asked[1].query["page_token"] == ["t/2"]
+
+
+def test_reload_of_an_unchanged_job(server: Server, client: Client, job) -> None:
+    server.on(JOB, tagged(job(), '"41"'), Answer(304, headers={"ETag": '"41"'}))
+    got = client.jobs.get("job_1")
+    assert got.reload() is got
+    assert server.asked[1].headers["If-None-Match"] == '"41"'
+    assert got.revision == 41
+
+
+def test_wait_holds_and_calls_at_each_change(server: Server, client: Client, job) -> None:
+    server.on("POST /v1/jobs", Answer(202, job("queued")))
+    server.on(
+        JOB,
+        tagged(job("queued", revision=1), '"1"'),
+        Answer(304),
+        tagged(job("running", revision=2), '"2"'),
+        tagged(job("succeeded", revision=3), '"3"'),
+    )
+    seen: list[str] = []
+    made = client.jobs.create(seed=0)
+    assert made.wait(progress=lambda job: seen.append(job.state)) is made
+    assert seen == ["queued", "running", "succeeded"]
+    polls = [asked for asked in server.asked if asked.method == "GET"]
+    assert [asked.headers.get("If-None-Match") for asked in polls] == [None, '"1"', '"1"', '"2"']
+    assert [asked.query.get("wait") for asked in polls] == [None, ["20"], ["20"], ["20"]]
+
+
+def test_wait_times_out(server: Server, client: Client, job) -> None:
+    server.on(JOB, tagged(job(), '"1"'), Answer(304))
+    start = time.monotonic()
+    with pytest.raises(tuneserve.WaitTimeout, match=r"job_1 is still running after 0\.8 s"):
+        client.jobs.get("job_1").wait(0.8)
+    assert 0.8 <= time.monotonic() - start < 1.5
+    assert len(server.asked) <= 4
+
+
+def test_wait_raises_for_a_failed_job_unless_told_not_to(
+    server: Server, client: Client, job
+) -> None:
+    problem = {"code": "no_completed_trial", "title": "No trial", "detail": "All 3 failed."}
+    server.on(JOB, Answer(200, job("failed", error=problem)))
+    failed = client.jobs.get("job_1")
+    with pytest.raises(tuneserve.JobFailed) as caught:
+        failed.wait()
+    assert str(caught.value) == "job job_1 ended failed: no_completed_trial: All 3 failed."
+    assert caught.value.job is failed
+    assert not isinstance(caught.value, tuneserve.ApiError)
+    assert failed.wait(raise_on_failure=False).error.code == "no_completed_trial"
+
+
+def test_cancel(server: Server, client: Client, job) -> None:
+    server.on(JOB, Answer(200, job()), Answer(200, job("cancelled")))
+    server.on("POST /v1/jobs/job_1:cancel", Answer(202, b""))
+    assert client.jobs.get("job_1").cancel().state == "cancelled"
+    with pytest.raises(tuneserve.JobFailed, match=r"job job_1 ended cancelled$"):
+        client.jobs.get("job_1").wait()
+
+
+def test_trials(server: Server, client: Client, job) -> None:
+    epoch = {"epoch": 1, "seconds": 0.61, "metrics": {"val_accuracy": 0.91}, "grad": None}
+    document = {"number": 5, "state": "completed", "score": 0.98, "epochs": [epoch]}
+    document |= {"create_time": "2026-01-02T03:04:05.250Z", "error": None}
+    crashed = {"number": 6, "state": "failed", "error": {"code": "out_of_memory", "at": 1}}
+    server.on(JOB, Answer(200, job()))
+    server.on(
+        "GET /v1/jobs/job_1/trials",
+        Answer(200, {"items": [document], "next_page_token": "2"}),
+        Answer(200, {"items": [crashed]}),
+    )
+    first, second = client.jobs.get("job_1").trials(order_by="score")
+    assert first.epochs[0].metrics == {"val_accuracy": 0.91}
+    assert first.epochs[0].extra == {"grad": None}
+    assert first.create_time == datetime(2026, 1, 2, 3, 4, 5, 250_000, tzinfo=UTC)
+    assert (first.error, second.error.code) == (None, "out_of_memory")
+    assert server.asked[1].query == {"order_by": ["score"], "page_size": ["50"]}
+
+
+def test_best(server: Server, client: Client, job) -> None:
+    conflict = {"code": "no_completed_trial", "title": "Conflict"}
+    document = {"job": "job_1", "trial": 5, "score": 0.98, "test": {"accuracy": 0.97}}
+    document |= {"artifacts": ["model.keras"], "refit": True}
+    server.on(JOB, Answer(200, job()))
+    server.on("GET /v1/jobs/job_1/best", Answer(409, conflict), Answer(200, document))
+    got = client.jobs.get("job_1")
+    assert (got.best.trial, got.best.score) == (5, 0.981)
+    with pytest.raises(tuneserve.Conflict):
+        got.best_result()
+    best = got.best_result()
+    assert (best.test["accuracy"], best.artifacts, best.refit) == (0.97, ("model.keras",), True)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_rewrites_one_line_on_a_terminal(client: Client, job) -> None:
+    stream = Terminal()
+    line = ProgressLine(stream)
+    line(tuneserve.Job(client, job()))
+    line(tuneserve.Job(client, job("queued", best=None, progress={})))
+    line.close()
+    first, second = stream.getvalue().split("\r")[1:]
+    assert first == "running  7/10 trials  best 0.981 (trial 5)  81 epochs  93 s"
+    assert second == "queued  0 trials  0 epochs  0 s".ljust(len(first)) + "\n"
+
+
+def test_progress_is_one_line_per_change_elsewhere(client: Client, job) -> None:
+    stream = io.StringIO()
+    line = ProgressLine(stream)
+    for seconds in (93.0, 95.0):
+        progress = {"completed": 1, "epochs": 9, "elapsed_seconds": seconds}
+        line(tuneserve.Job(client, job(progress=progress)))
+    line.close()
+    assert stream.getvalue() == "running  1 trials  best 0.981 (trial 5)  9 epochs  93 s\n"
+
+
+@pytest.mark.parametrize(("progress", "shown"), [("auto", False), (False, False), (True, True)])
+def test_progress_without_a_terminal(
+    server: Server, client: Client, job, capsys: pytest.CaptureFixture, progress, shown: bool
+) -> None:
+    server.on(JOB, Answer(200, job("succeeded")))
+    client.jobs.get("job_1").wait(progress=progress)
+    out, err = capsys.readouterr()
+    assert (out, bool(err)) == ("", shown)
+
+
+def test_api_errors_survive_pickling() -> None:
+    error = tuneserve.Invalid(422, "c", "t", "d", [tuneserve.FieldError(pointer="/a")], "r", 1.0)
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.retry_after, type(again)) == (str(error), 1.0, tuneserve.Invalid)

@@ -1,0 +1,380 @@
+"""A job: the spec that a client posts, the frozen value that it becomes, and what is answered."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import rfc8785
+from marshmallow import ValidationError, post_load
+
+from schemas.fields import (
+    AnswerSchema,
+    Among,
+    Between,
+    Boolean,
+    Dict,
+    Integer,
+    List,
+    Nested,
+    Number,
+    Pattern,
+    QueryInteger,
+    Sized,
+    StrictSchema,
+    String,
+    Timestamp,
+)
+from schemas.models import ModelSchema
+from schemas.pages import PageQuerySchema, page_of
+from schemas.problems import ErrorItemSchema, Message, WarningSchema, invalid
+from schemas.recipe import (
+    PreprocessingSchema,
+    Recipe,
+    Split,
+    SplitSchema,
+    TrainingSchema,
+    space_of,
+)
+from schemas.search import (
+    MAX_GRID_SIZE,
+    Budget,
+    BudgetSchema,
+    Objective,
+    ObjectiveSchema,
+    Search,
+    SearchSchema,
+)
+from schemas.spaces import Space, Value
+from schemas.states import JobState, StopReason
+
+_OPEN_SECTIONS = ("preprocessing", "model", "training")
+
+
+@dataclass(frozen=True)
+class Result:
+    refit: bool
+    exports: Sequence[str]
+
+
+class ResultSchema(StrictSchema):
+    refit = Boolean(
+        load_default=True,
+        metadata={
+            "description": "Train the best configuration once more, on the training and validation "
+            "shares together, for as many epochs as were best."
+        },
+    )
+    exports = List(
+        String(validate=Among(("keras",))),
+        load_default=lambda: ["keras"],
+        validate=Sized(min=1, max=8),
+        metadata={"description": "Formats of the tuned model."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Result:
+        return Result(**data)
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A checked spec, every default filled in. ``document`` is the loaded form, distributions in it."""
+
+    name: str
+    labels: Mapping[str, str]
+    seed: int
+    priority: int
+    dataset: str
+    split: Split
+    search: Search
+    objective: Objective
+    budget: Budget
+    result: Result
+    space: Space
+    document: Mapping[str, Any]
+
+    def recipe(self, values: Mapping[str, Value]) -> Recipe:
+        """The recipe of one configuration."""
+        return Recipe.of(self.document, values)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The spec as JSON, with every default written out; loading it gives the same spec."""
+        dumped: dict[str, Any] = JobSpecSchema().dump(self.document)
+        return dumped
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + hashlib.sha256(rfc8785.dumps(self.resolved)).hexdigest()
+
+
+class JobSpecSchema(StrictSchema):
+    """A training recipe in which any value may be left open."""
+
+    name = String(load_default="", validate=Sized(max=200))
+    labels = Dict(
+        keys=String(validate=Sized(min=1, max=63)),
+        values=String(validate=Sized(max=255)),
+        load_default=dict,
+        validate=Sized(max=64),
+        metadata={"description": "For finding the job again."},
+    )
+    seed = Integer(
+        load_default=0,
+        validate=Between(0, 2**31 - 1),
+        metadata={"description": "Of the split, the search and the training; 0 is a seed."},
+    )
+    priority = Integer(load_default=5, validate=Between(0, 9))
+    dataset = String(
+        required=True,
+        validate=Pattern(r"(builtin:|ds_)[a-z0-9_]{1,64}", "An id ds_..., or builtin:digits."),
+        metadata={"description": "An uploaded data set's id, or builtin:digits."},
+    )
+    split = Nested(SplitSchema, load_default=lambda: SplitSchema().load({}))
+    preprocessing = Nested(
+        PreprocessingSchema, load_default=lambda: PreprocessingSchema().load({})
+    )
+    model = Nested(ModelSchema, required=True)
+    training = Nested(TrainingSchema, load_default=lambda: TrainingSchema().load({}))
+    search = Nested(SearchSchema, load_default=lambda: SearchSchema().load({}))
+    objective = Nested(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
+    budget = Nested(BudgetSchema, required=True)
+    result = Nested(ResultSchema, load_default=lambda: ResultSchema().load({}))
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> JobSpec:
+        space = space_of({name: data[name] for name in _OPEN_SECTIONS})
+        _check_grid(data["search"], space)
+        closed = {name: value for name, value in data.items() if name not in _OPEN_SECTIONS}
+        return JobSpec(**closed, space=space, document=data)
+
+
+def _check_grid(search: Search, space: Space) -> None:
+    if search.algorithm == "grid" and (size := space.grid_size()) > MAX_GRID_SIZE:
+        text = f"The grid has {size:,} configurations; at most {MAX_GRID_SIZE:,} can be searched."
+        raise ValidationError({"search": {"algorithm": [Message("search_space_too_large", text)]}})
+
+
+def load_spec(document: Any) -> JobSpec:
+    """Checks a job spec.
+
+    Raises:
+        Invalid: with a pointer, a code and a text for everything that does not fit.
+    """
+    try:
+        spec: JobSpec = JobSpecSchema().load(document)
+    except ValidationError as error:
+        raise invalid(error.messages) from None
+    return spec
+
+
+@dataclass(frozen=True)
+class Progress:
+    max_trials: int
+    pending: int
+    running: int
+    completed: int
+    stopped: int
+    failed: int
+    cancelled: int
+    epochs: int
+    elapsed_seconds: float
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    trial: int
+    score: float
+    epoch: int
+    hyperparameters: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Cost:
+    trial_seconds: float
+    gpu_seconds: float
+    artifact_bytes: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as clients see it."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    state: JobState
+    stop_reason: StopReason | None
+    spec: Mapping[str, Any]
+    spec_digest: str
+    dataset_digest: str
+    progress: Progress
+    best: BestTrial | None
+    cost: Cost
+    warnings: Sequence[Mapping[str, Any]]
+    error: Mapping[str, Any] | None
+    create_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    revision: int
+
+
+class ProgressSchema(AnswerSchema):
+    max_trials = Integer(required=True)
+    pending = Integer(required=True)
+    running = Integer(required=True)
+    completed = Integer(required=True)
+    stopped = Integer(required=True)
+    failed = Integer(required=True)
+    cancelled = Integer(required=True)
+    epochs = Integer(required=True, metadata={"description": "Trained so far, in all trials."})
+    elapsed_seconds = Number(required=True)
+    eta_seconds = Number(required=True, allow_none=True)
+
+
+class BestTrialSchema(AnswerSchema):
+    trial = Integer(required=True)
+    score = Number(required=True)
+    epoch = Integer(required=True)
+    hyperparameters = Dict(keys=String(), required=True)
+
+
+class CostSchema(AnswerSchema):
+    trial_seconds = Number(required=True)
+    gpu_seconds = Number(required=True)
+    artifact_bytes = Integer(required=True)
+
+
+class FailureCauseSchema(AnswerSchema):
+    code = String(required=True)
+    count = Integer(required=True)
+    message = String(required=True)
+
+
+class JobErrorSchema(AnswerSchema):
+    code = String(required=True)
+    title = String(required=True)
+    detail = String(required=True)
+    trials = List(
+        Nested(FailureCauseSchema), metadata={"description": "The most frequent causes."}
+    )
+
+
+class JobSchema(AnswerSchema):
+    id = String(required=True)
+    name = String(required=True)
+    labels = Dict(keys=String(), values=String(), required=True)
+    state = String(required=True, metadata={"enum": [state.value for state in JobState]})
+    stop_reason = String(
+        required=True,
+        allow_none=True,
+        metadata={"enum": [*[reason.value for reason in StopReason], None]},
+    )
+    spec = Dict(required=True, metadata={"description": "As resolved: every default written out."})
+    spec_digest = String(required=True)
+    dataset_digest = String(required=True)
+    progress = Nested(ProgressSchema, required=True)
+    best = Nested(BestTrialSchema, required=True, allow_none=True)
+    cost = Nested(CostSchema, required=True)
+    warnings = List(Nested(WarningSchema), required=True)
+    error = Nested(JobErrorSchema, required=True, allow_none=True)
+    create_time = Timestamp(required=True)
+    start_time = Timestamp(required=True, allow_none=True)
+    end_time = Timestamp(required=True, allow_none=True)
+    revision = Integer(required=True)
+
+
+class EstimateSchema(AnswerSchema):
+    """The price of a job, before it is paid."""
+
+    trials = Integer(required=True, metadata={"description": "At most."})
+    epochs = Integer(required=True, metadata={"description": "In all trials, at most."})
+    smallest_parameters = Integer(required=True)
+    largest_parameters = Integer(required=True)
+    training_images = Integer(required=True)
+    validation_images = Integer(required=True)
+    test_images = Integer(required=True)
+
+
+class SpaceSummarySchema(AnswerSchema):
+    open_values = Integer(required=True)
+    size = Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Configurations; null when a continuous value is open."},
+    )
+    grid_size = Integer(required=True, metadata={"description": "What a grid search would try."})
+
+
+class ValidationSchema(AnswerSchema):
+    """What `POST /v1/jobs` would say of the spec, and what the job would cost."""
+
+    valid = Boolean(required=True)
+    spec = Dict(required=True, allow_none=True)
+    space = Nested(SpaceSummarySchema, required=True, allow_none=True)
+    estimate = Nested(EstimateSchema, required=True, allow_none=True)
+    warnings = List(Nested(WarningSchema), required=True)
+    errors = List(Nested(ErrorItemSchema), required=True)
+
+
+class JobQuerySchema(PageQuerySchema):
+    state = String(load_default=None, validate=Among([state.value for state in JobState]))
+    label = String(
+        load_default=None,
+        validate=Pattern(r"[^:]{1,63}:.{0,255}", "A label is key:value."),
+        metadata={"description": "key:value"},
+    )
+    dataset = String(load_default=None, validate=Sized(max=100))
+    created_after = Timestamp(load_default=None)
+    created_before = Timestamp(load_default=None)
+    q = String(
+        load_default=None,
+        validate=Sized(max=200),
+        metadata={"description": "Part of the name."},
+    )
+
+
+class JobGetQuerySchema(StrictSchema):
+    wait = QueryInteger(
+        load_default=0,
+        validate=Between(0, 60),
+        metadata={"description": "Hold the answer until the revision changes, so many seconds."},
+    )
+
+
+JobPageSchema = page_of(JobSchema, "JobPage")
+
+
+class VerifiedSchema(AnswerSchema):
+    accuracy = Number(required=True)
+    difference = Number(required=True)
+
+
+class BestSchema(AnswerSchema):
+    """The result: the best trial, and the model that was made from it."""
+
+    job = String(required=True)
+    trial = Integer(required=True)
+    epoch = Integer(required=True)
+    score = Number(required=True)
+    hyperparameters = Dict(keys=String(), required=True)
+    validation = Dict(keys=String(), values=Number(allow_none=True), required=True)
+    test = Dict(
+        keys=String(),
+        values=Number(allow_none=True),
+        required=True,
+        allow_none=True,
+        metadata={"description": "On the share that no trial saw; null before the job finishes."},
+    )
+    verified = Nested(
+        VerifiedSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "model.keras loaded again and evaluated again on raw pixels."},
+    )
+    refit = Boolean(required=True)
+    artifacts = List(String(), required=True)
+    reproducibility = Dict(required=True)

@@ -1,0 +1,125 @@
+"""How to search, for what, and for how long."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import post_load
+
+from schemas.fields import Among, Between, Integer, Number, StrictSchema, String
+from schemas.problems import fault
+
+ALGORITHMS = {
+    "random": "Every trial drawn at random from the space; no configuration twice.",
+    "grid": "Every combination of the values, the last hyperparameter moving fastest.",
+}
+# A metric's better direction, unless the spec says otherwise.
+DIRECTIONS = {"val_accuracy": "maximize", "val_loss": "minimize"}
+# Above this a grid is refused when the job is posted: nobody means to train a million models.
+MAX_GRID_SIZE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Search:
+    algorithm: str
+
+
+class SearchSchema(StrictSchema):
+    algorithm = String(
+        load_default="random",
+        validate=Among(ALGORITHMS),
+        metadata={"description": "How the next configuration is chosen."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Search:
+        return Search(**data)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What makes one trial better than another, at its best epoch."""
+
+    metric: str
+    direction: str
+    target: float | None
+
+    def is_better(self, score: float, other: float | None) -> bool:
+        if other is None:
+            return True
+        return score > other if self.direction == "maximize" else score < other
+
+    def is_met(self, score: float | None) -> bool:
+        """Whether the score is as good as the target, if there is one."""
+        if score is None or self.target is None:
+            return False
+        return not self.is_better(self.target, score)
+
+
+class ObjectiveSchema(StrictSchema):
+    metric = String(
+        load_default="val_accuracy",
+        validate=Among(DIRECTIONS),
+        metadata={"description": "Compared at each trial's best epoch."},
+    )
+    direction = String(
+        load_default=None,
+        allow_none=True,
+        validate=Among(("maximize", "minimize")),
+        metadata={"description": "From the metric unless given."},
+    )
+    target = Number(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The search ends once a trial is as good as this."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Objective:
+        natural = DIRECTIONS[data["metric"]]
+        if data["direction"] not in (None, natural):
+            raise fault("value_not_allowed", f"{data['metric']} is to {natural}.", "direction")
+        return Objective(**{**data, "direction": natural})
+
+
+@dataclass(frozen=True)
+class Budget:
+    max_trials: int
+    parallel_trials: int
+    max_seconds: float | None
+    max_trial_seconds: float | None
+    max_failed_trials: int | None
+
+
+class BudgetSchema(StrictSchema):
+    max_trials = Integer(
+        required=True,
+        validate=Between(1, 10_000),
+        metadata={"description": "Configurations to try, at most."},
+    )
+    parallel_trials = Integer(
+        load_default=4,
+        validate=Between(1, 256),
+        metadata={"description": "Trials in flight at once, at most; slots are the other limit."},
+    )
+    max_seconds = Number(
+        load_default=None,
+        allow_none=True,
+        validate=Between(1, 31_536_000),
+        metadata={"description": "Deadline of the search, from when the job was made."},
+    )
+    max_trial_seconds = Number(
+        load_default=None,
+        allow_none=True,
+        validate=Between(1, 31_536_000),
+        metadata={"description": "A trial that takes longer fails with trial_timeout."},
+    )
+    max_failed_trials = Integer(
+        load_default=None,
+        allow_none=True,
+        validate=Between(1, 10_000),
+        metadata={"description": "The search ends when so many trials have failed."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Budget:
+        return Budget(**data)

@@ -1,0 +1,518 @@
+"""Values left open: distributions, the conditions under which they exist, and the space they span.
+
+``Tunable(inner)`` is the field of every value that a search may choose. It takes either a fixed value
+or a distribution, and holds a distribution's bounds and values to the limits of the fixed value.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, ClassVar, Self
+
+from marshmallow import ValidationError, fields, post_load
+
+from schemas.fields import (
+    Among,
+    Boolean,
+    Dict,
+    Integer,
+    List,
+    Number,
+    Sized,
+    StrictSchema,
+    String,
+    is_object,
+)
+from schemas.problems import Message, fault
+
+Value = float | int | str | bool
+
+SAMPLINGS = ("linear", "log", "reverse_log")
+# What a grid takes from a range without a step: the middles of ten equally likely parts, as Keras
+# Tuner's grid does.
+UNSTEPPED_GRID_VALUES = 10
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The values that a search may choose from; ``when`` maps a parent's name to its values."""
+
+    type: ClassVar[str]
+    default: Value | None
+    when: Mapping[str, Sequence[Value]] | None
+
+    def count(self) -> int | None:
+        """How many values there are; None if there is no end to them."""
+        raise NotImplementedError
+
+    def grid_count(self) -> int:
+        """How many values a grid takes."""
+        return self.count() or UNSTEPPED_GRID_VALUES
+
+    def grid_values(self) -> list[Value]:
+        """The values that a grid takes, ascending or as listed."""
+        raise NotImplementedError
+
+    def contains(self, value: Value) -> bool:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Range(Distribution):
+    """Numbers from ``min`` to ``max``, both included; with ``step``, only those on the steps."""
+
+    min: float
+    max: float
+    step: float | None
+    sampling: str
+
+    def at(self, share: float) -> float:
+        """The number at a share in [0, 1] of the range, by the sampling."""
+        if self.sampling == "linear":
+            return self.min + share * (self.max - self.min)
+        if self.sampling == "log":
+            return float(self.min * math.pow(self.max / self.min, share))
+        return float(self.max + self.min - self.min * math.pow(self.max / self.min, 1 - share))
+
+    def steps(self) -> int:
+        """How many values lie on the steps. With `log` a step is a factor, as in Keras Tuner."""
+        assert self.step is not None
+        if self.sampling == "linear":
+            return int((self.max - self.min) / self.step + 1e-9) + 1
+        return int(math.log(self.max / self.min, self.step) + 1e-8) + 1
+
+    def on_step(self, index: int) -> float:
+        assert self.step is not None
+        if self.sampling == "linear":
+            return self.min + index * self.step
+        grown = self.min * math.pow(self.step, index)
+        return grown if self.sampling == "log" else self.max + self.min - grown
+
+    def contains(self, value: Value) -> bool:
+        return not isinstance(value, (str, bool)) and self.min <= value <= self.max
+
+
+@dataclass(frozen=True)
+class FloatRange(Range):
+    type = "float"
+
+    def count(self) -> int | None:
+        return None if self.step is None else self.steps()
+
+    def grid_values(self) -> list[Value]:
+        if self.step is None:
+            middles = ((i + 0.5) / UNSTEPPED_GRID_VALUES for i in range(UNSTEPPED_GRID_VALUES))
+            return [tidy(self.at(share)) for share in middles]
+        return [tidy(self.on_step(index)) for index in range(self.steps())]
+
+
+@dataclass(frozen=True)
+class IntRange(Range):
+    type = "int"
+
+    def count(self) -> int | None:
+        if self.step is None:
+            return int(self.max) - int(self.min) + 1
+        return self.steps()
+
+    def grid_values(self) -> list[Value]:
+        if self.step is None:
+            return list(range(int(self.min), int(self.max) + 1))
+        return sorted({round(self.on_step(index)) for index in range(self.steps())})
+
+
+@dataclass(frozen=True)
+class Choice(Distribution):
+    type = "choice"
+    values: Sequence[Value]
+    ordered: bool | None
+
+    def count(self) -> int | None:
+        return len(self.values)
+
+    def grid_values(self) -> list[Value]:
+        return list(self.values)
+
+    def contains(self, value: Value) -> bool:
+        return any(value == own and type(value) is type(own) for own in self.values)
+
+
+@dataclass(frozen=True)
+class BooleanChoice(Distribution):
+    type = "boolean"
+
+    def count(self) -> int | None:
+        return 2
+
+    def grid_values(self) -> list[Value]:
+        return [False, True]
+
+    def contains(self, value: Value) -> bool:
+        return isinstance(value, bool)
+
+
+def tidy(value: float) -> float:
+    """Twelve significant digits: 0.3 + 3 x 0.1 is to be 0.6, not 0.6000000000000001."""
+    return float(f"{value:.12g}")
+
+
+class _Scalar(fields.Field[Any]):
+    """Any JSON scalar; what it may be is said by the field that the distribution stands for."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, (str, bool, int, float)):
+            raise fault("invalid_type", "Must be a number, a string or a boolean.")
+        return value
+
+
+class DistributionSchema(StrictSchema):
+    """What all distributions share."""
+
+    makes: ClassVar[type[Distribution]]
+
+    type = String(required=True)
+    default = _Scalar(load_default=None, allow_none=True)
+    when = Dict(
+        keys=String(),
+        values=List(_Scalar(), validate=Sized(min=1, max=256)),
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Exists only when each parent named here has one of the values."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Distribution:
+        data.pop("type")
+        return self.makes(**data)
+
+
+class _RangeSchema(DistributionSchema):
+    sampling = String(load_default="linear", validate=Among(SAMPLINGS))
+
+
+class FloatRangeSchema(_RangeSchema):
+    makes = FloatRange
+    min = Number(required=True)
+    max = Number(required=True)
+    step = Number(load_default=None, allow_none=True)
+
+
+class IntRangeSchema(_RangeSchema):
+    makes = IntRange
+    min = Integer(required=True)
+    max = Integer(required=True)
+    step = Integer(load_default=None, allow_none=True)
+
+
+class ChoiceSchema(DistributionSchema):
+    makes = Choice
+    values = List(_Scalar(), required=True, validate=Sized(max=256))
+    ordered = Boolean(load_default=None, allow_none=True)
+
+
+class BooleanChoiceSchema(DistributionSchema):
+    makes = BooleanChoice
+
+
+DISTRIBUTIONS: dict[str, type[DistributionSchema]] = {
+    schema.makes.type: schema
+    for schema in (FloatRangeSchema, IntRangeSchema, ChoiceSchema, BooleanChoiceSchema)
+}
+
+
+class Tunable(fields.Field[Any]):
+    """A value, or the distribution of values that a search is to choose from."""
+
+    def __init__(self, inner: fields.Field[Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        self.inner._bind_to_schema(field_name, parent)
+
+    def types(self) -> tuple[str, ...]:
+        """The distributions that fit the inner field."""
+        if isinstance(self.inner, fields.Boolean):
+            return ("boolean", "choice")
+        if isinstance(self.inner, fields.Integer):
+            return ("int", "choice")
+        return ("float", "int", "choice") if isinstance(self.inner, fields.Float) else ("choice",)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, Distribution):
+            return value
+        if not is_object(value):
+            return self.inner.deserialize(value, attr, data)
+        return self._held_to_inner(self._distribution(value))
+
+    def _distribution(self, value: Mapping[str, Any]) -> Distribution:
+        kind = value.get("type")
+        if kind not in self.types():
+            allowed = ", ".join(self.types())
+            if "type" not in value:
+                raise fault("missing_field", f"A distribution needs a type: {allowed}.", "type")
+            text = f"A distribution of this value is one of: {allowed}."
+            raise fault("value_not_allowed", text, "type")
+        loaded: Distribution = DISTRIBUTIONS[str(kind)]().load(value)
+        return loaded
+
+    def _held_to_inner(self, given: Distribution) -> Distribution:
+        """The distribution with every value in the inner field's own type, or all that is wrong."""
+        errors: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
+        for name in ("min", "max", "default"):
+            if getattr(given, name, None) is not None:
+                self._hold(getattr(given, name), errors, changes, name)
+        if isinstance(given, Choice):
+            held = [self._held_value(value, index, errors) for index, value in enumerate(given.values)]
+            changes["values"] = tuple(held)
+        errors or _check_relations(made := _replace(given, changes), errors)
+        if errors:
+            raise ValidationError(errors)
+        return made
+
+    def _hold(self, value: Any, errors: dict[str, Any], changes: dict[str, Any], name: str) -> None:
+        try:
+            changes[name] = self.inner.deserialize(value)
+        except ValidationError as error:
+            errors[name] = error.messages
+
+    def _held_value(self, value: Any, index: int, errors: dict[str, Any]) -> Any:
+        try:
+            return self.inner.deserialize(value)
+        except ValidationError as error:
+            errors.setdefault("values", {})[index] = error.messages
+            return value
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        if isinstance(value, Distribution):
+            return DISTRIBUTIONS[value.type]().dump(value)
+        return self.inner._serialize(value, attr, obj, **kwargs)
+
+
+def _replace(given: Distribution, changes: Mapping[str, Any]) -> Distribution:
+    return type(given)(**{**vars(given), **changes})
+
+
+def _check_relations(given: Distribution, errors: dict[str, Any]) -> None:
+    """What must hold between the parts of one distribution."""
+
+    def wrong(name: str, text: str) -> None:
+        errors[name] = [Message("invalid_range", text)]
+
+    if isinstance(given, Range):
+        _check_range(given, wrong)
+    if isinstance(given, Choice):
+        if len(given.values) < 2:
+            wrong("values", "A choice needs at least two values.")
+        elif len({(type(value), value) for value in given.values}) < len(given.values):
+            wrong("values", "The values of a choice must differ.")
+        elif len({type(value) for value in given.values}) > 1:
+            wrong("values", "The values of a choice must be of one kind.")
+    if not errors and given.default is not None and not given.contains(given.default):
+        wrong("default", "The default must be one of the values.")
+
+
+def _check_range(given: Range, wrong: Any) -> None:
+    if given.min >= given.max:
+        wrong("max", "max must be greater than min.")
+    elif given.sampling != "linear" and given.min <= 0:
+        wrong("min", f"min must be greater than 0 with {given.sampling} sampling.")
+    elif given.step is not None and given.sampling == "linear" and given.step <= 0:
+        wrong("step", "step must be greater than 0.")
+    elif given.step is not None and given.sampling != "linear" and given.step <= 1:
+        wrong("step", f"step must be greater than 1: with {given.sampling} sampling it is a factor.")
+    elif given.step is not None and given.steps() < 2:
+        wrong("step", "step must leave at least two values between min and max.")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Holds when the parent exists and has one of ``values``."""
+
+    parent: str
+    values: tuple[Value, ...]
+
+    def holds(self, values: Mapping[str, Value]) -> bool:
+        return self.parent in values and values[self.parent] in self.values
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One open value; its name is its path in the spec, such as ``training.learning_rate``."""
+
+    name: str
+    distribution: Distribution
+    conditions: tuple[Condition, ...]
+
+    def is_active(self, values: Mapping[str, Value]) -> bool:
+        return all(condition.holds(values) for condition in self.conditions)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The open values of a spec, parents before children."""
+
+    hyperparameters: tuple[Hyperparameter, ...]
+
+    def __iter__(self) -> Iterator[Hyperparameter]:
+        return iter(self.hyperparameters)
+
+    def __len__(self) -> int:
+        return len(self.hyperparameters)
+
+    def active(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of ``values`` whose conditions hold, in the space's order."""
+        kept: dict[str, Value] = {}
+        for one in self:
+            if one.name in values and one.is_active(kept):
+                kept[one.name] = values[one.name]
+        return kept
+
+    def size(self) -> int | None:
+        """How many configurations there are; None when a continuous value is open."""
+        if any(one.distribution.count() is None for one in self):
+            return None
+        return self._combinations(lambda distribution: distribution.count() or 0)
+
+    def grid_size(self) -> int:
+        """How many configurations a grid search makes."""
+        return self._combinations(lambda distribution: distribution.grid_count())
+
+    def _combinations(self, count: Any) -> int:
+        """Exact, without listing them: only values that conditions ask about are told apart."""
+        asked = self._asked_values()
+        return math.prod(_count(family, {}, asked, count) for family in self._families())
+
+    def _families(self) -> list[tuple[Hyperparameter, ...]]:
+        """Hyperparameters that no condition ties together, apart: their counts multiply."""
+        families: list[list[Hyperparameter]] = []
+        for one in self:
+            parents = {condition.parent for condition in one.conditions}
+            tied = [family for family in families if any(other.name in parents for other in family)]
+            families = [family for family in families if family not in tied]
+            families.append([*(other for family in tied for other in family), one])
+        place = {one.name: index for index, one in enumerate(self)}
+        return [tuple(sorted(family, key=lambda one: place[one.name])) for family in families]
+
+    def _asked_values(self) -> dict[str, list[tuple[Value, ...]]]:
+        """For each parent, the sets of its values that some condition names."""
+        asked: dict[str, list[tuple[Value, ...]]] = {}
+        for one in self:
+            for condition in one.conditions:
+                asked.setdefault(condition.parent, []).append(condition.values)
+        return asked
+
+    @classmethod
+    def of(cls, found: Iterable[tuple[str, Distribution]], fixed: Mapping[str, Value]) -> Self:
+        """The space of the distributions found in a spec, whose other values are ``fixed``.
+
+        Raises:
+            ValidationError: `invalid_condition`, at the place of the condition.
+        """
+        distributions = dict(found)
+        kept = {
+            name: conditions
+            for name, distribution in distributions.items()
+            if (conditions := _conditions(name, distribution, distributions, fixed)) is not None
+        }
+        ordered = _parents_first(kept)
+        return cls(
+            tuple(Hyperparameter(name, distributions[name], kept[name]) for name in ordered)
+        )
+
+
+def _count(
+    left: tuple[Hyperparameter, ...],
+    values: Mapping[str, Value],
+    asked: Mapping[str, list[tuple[Value, ...]]],
+    count: Any,
+) -> int:
+    total = 1
+    for index, one in enumerate(left):
+        if not one.is_active(values):
+            continue
+        if one.name not in asked:
+            total *= count(one.distribution)
+            continue
+        # A parent: one case for each class of values that the conditions cannot tell apart.
+        cases = _classes(one.distribution, asked[one.name], count(one.distribution))
+        rest = left[index + 1 :]
+        return total * sum(
+            times * _count(rest, {**values, one.name: example}, asked, count)
+            for example, times in cases
+        )
+    return total
+
+
+_OTHERWISE = object()
+
+
+def _classes(
+    distribution: Distribution, asked: list[tuple[Value, ...]], size: int
+) -> list[tuple[Any, int]]:
+    """(a value, how many behave like it) for each way in which ``asked`` sees the values."""
+    named = {value for values in asked for value in values}
+    own = distribution.grid_values() if size <= 10 * UNSTEPPED_GRID_VALUES else None
+    seen = {value for value in named if (value in own if own else distribution.contains(value))}
+    groups: dict[tuple[bool, ...], list[Any]] = {}
+    for value in seen:
+        groups.setdefault(tuple(value in values for values in asked), []).append(value)
+    cases = [(members[0], len(members)) for members in groups.values()]
+    return [*cases, (_OTHERWISE, size - len(seen))] if size > len(seen) else cases
+
+
+def _conditions(
+    name: str,
+    distribution: Distribution,
+    distributions: Mapping[str, Distribution],
+    fixed: Mapping[str, Value],
+) -> tuple[Condition, ...] | None:
+    """The conditions on open parents; None when a fixed parent rules the value out for good."""
+    conditions = []
+    for parent, values in (distribution.when or {}).items():
+        path = (*name.split("."), "when", parent)
+        if parent in distributions:
+            strange = [value for value in values if not distributions[parent].contains(value)]
+            if strange:
+                raise fault("invalid_condition", f"{parent} is never {strange[0]!r}.", *path)
+            conditions.append(Condition(parent, tuple(values)))
+        elif parent not in fixed:
+            raise fault("invalid_condition", f"There is no value named {parent}.", *path)
+        elif fixed[parent] not in values:
+            return None
+    return tuple(conditions)
+
+
+def _parents_first(conditions: Mapping[str, tuple[Condition, ...]]) -> list[str]:
+    """The names, parents before children, otherwise in the spec's order."""
+    ordered: list[str] = []
+    waiting = list(conditions)
+    while waiting:
+        ready = [
+            name
+            for name in waiting
+            # A parent that is ruled out for good is in neither list: its child never exists.
+            if all(one.parent in ordered or one.parent not in conditions for one in conditions[name])
+        ]
+        if not ready:
+            path = (*waiting[0].split("."), "when")
+            raise fault("invalid_condition", f"Conditions in a circle: {', '.join(waiting)}.", *path)
+        ordered.extend(ready[:1])
+        waiting.remove(ready[0])
+    return ordered
+
+
+def points(space: Space) -> Iterator[dict[str, Value]]:
+    """Every configuration of a space's grid, once; the last hyperparameter moves fastest."""
+
+    def extend(known: list[dict[str, Value]], one: Hyperparameter) -> list[dict[str, Value]]:
+        return [
+            {**values, one.name: value} if one.is_active(values) else values
+            for values in known
+            for value in (one.distribution.grid_values() if one.is_active(values) else [None])
+        ]
+
+    yield from reduce(extend, space.hyperparameters, [dict[str, Value]()])

@@ -1,0 +1,102 @@
+"""The life of a job and of a trial, as enums that answer questions.
+
+A terminal state is final. Every change of state in the store is an ``UPDATE ... WHERE state IN
+sources(target)``, so the two tables at the end of this file are the only place that allows a move.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class _State(StrEnum):
+    """A state of a life cycle; ``_MOVES`` below says what may follow it."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return not _MOVES[self]
+
+    def may_become(self, target: Self) -> bool:
+        return target in _MOVES[self]
+
+    @classmethod
+    def sources(cls, target: Self) -> tuple[Self, ...]:
+        """The states from which ``target`` may be entered."""
+        return tuple(state for state in cls if state.may_become(target))
+
+    @classmethod
+    def terminal(cls) -> tuple[Self, ...]:
+        return tuple(state for state in cls if state.is_terminal)
+
+    @classmethod
+    def live(cls) -> tuple[Self, ...]:
+        return tuple(state for state in cls if not state.is_terminal)
+
+
+class JobState(_State):
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHING = "finishing"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TrialState(_State):
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @classmethod
+    def scored(cls) -> tuple["TrialState", ...]:
+        """States whose best epoch counts as a result."""
+        return (cls.COMPLETED, cls.STOPPED)
+
+
+class StopReason(StrEnum):
+    """Why a job made no more trials."""
+
+    COMPLETED = "completed"
+    SPACE_EXHAUSTED = "space_exhausted"
+    TARGET_REACHED = "target_reached"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    DEADLINE = "deadline"
+    PLATEAU = "plateau"
+    TOO_MANY_FAILURES = "too_many_failures"
+    CANCELLED = "cancelled"
+
+
+_MOVES: dict[_State, frozenset[_State]] = {
+    JobState.QUEUED: frozenset(
+        {JobState.RUNNING, JobState.FINISHING, JobState.CANCELLING, JobState.FAILED}
+    ),
+    JobState.RUNNING: frozenset(
+        {JobState.PAUSED, JobState.FINISHING, JobState.CANCELLING, JobState.FAILED}
+    ),
+    JobState.PAUSED: frozenset({JobState.RUNNING, JobState.CANCELLING}),
+    JobState.FINISHING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING}),
+    JobState.CANCELLING: frozenset({JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+    TrialState.PENDING: frozenset(
+        {TrialState.RUNNING, TrialState.FAILED, TrialState.CANCELLED}
+    ),
+    TrialState.RUNNING: frozenset(
+        {
+            TrialState.PENDING,
+            TrialState.COMPLETED,
+            TrialState.STOPPED,
+            TrialState.FAILED,
+            TrialState.CANCELLED,
+        }
+    ),
+    TrialState.COMPLETED: frozenset(),
+    TrialState.STOPPED: frozenset(),
+    TrialState.FAILED: frozenset(),
+    TrialState.CANCELLED: frozenset(),
+}

@@ -1,0 +1,111 @@
+"""A trial: one configuration, trained and scored once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from schemas.fields import (
+    AnswerSchema,
+    Among,
+    Dict,
+    Integer,
+    List,
+    Nested,
+    Number,
+    StrictSchema,
+    String,
+    Timestamp,
+)
+from schemas.pages import PageQuerySchema, page_of
+from schemas.spaces import Value
+from schemas.states import TrialState
+
+ERROR_CODES = (
+    "out_of_memory",
+    "non_finite_objective",
+    "infeasible_model",
+    "trial_timeout",
+    "dataset_unreadable",
+    "storage_unavailable",
+    "poison",
+    "internal",
+)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training share; ``epoch`` counts from 1."""
+
+    epoch: int
+    seconds: float
+    learning_rate: float
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """``epochs`` is filled in for a single trial, and None in a list."""
+
+    number: int
+    state: TrialState
+    attempt: int
+    hyperparameters: Mapping[str, Value]
+    score: float | None
+    best_epoch: int | None
+    metrics: Mapping[str, float | None]
+    parameters: int | None
+    error: Mapping[str, Any] | None
+    create_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    epochs: Sequence[Epoch] | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration of the last attempt, once it has ended."""
+        if self.start_time is None or self.end_time is None:
+            return None
+        return (self.end_time - self.start_time).total_seconds()
+
+
+class EpochSchema(AnswerSchema):
+    epoch = Integer(required=True, metadata={"description": "From 1."})
+    seconds = Number(required=True)
+    learning_rate = Number(required=True)
+    metrics = Dict(
+        keys=String(),
+        values=Number(allow_none=True),
+        required=True,
+        metadata={"description": "null stands for a value that is not finite."},
+    )
+
+
+class TrialErrorSchema(AnswerSchema):
+    code = String(required=True, metadata={"enum": list(ERROR_CODES)})
+    message = String(required=True)
+
+
+class TrialSchema(AnswerSchema):
+    number = Integer(required=True, metadata={"description": "Within its job, from 0."})
+    state = String(required=True, metadata={"enum": [state.value for state in TrialState]})
+    attempt = Integer(required=True)
+    hyperparameters = Dict(keys=String(), required=True)
+    score = Number(required=True, allow_none=True)
+    best_epoch = Integer(required=True, allow_none=True)
+    metrics = Dict(keys=String(), values=Number(allow_none=True), required=True)
+    parameters = Integer(required=True, allow_none=True)
+    error = Nested(TrialErrorSchema, required=True, allow_none=True)
+    seconds = Number(required=True, allow_none=True)
+    create_time = Timestamp(required=True)
+    start_time = Timestamp(required=True, allow_none=True)
+    end_time = Timestamp(required=True, allow_none=True)
+    epochs = List(Nested(EpochSchema), allow_none=True)
+
+
+class TrialQuerySchema(PageQuerySchema):
+    state = String(load_default=None, validate=Among([state.value for state in TrialState]))
+    order_by = String(load_default="number", validate=Among(("number", "score", "duration")))
+
+
+TrialPageSchema = page_of(TrialSchema, "TrialPage")

@@ -1,0 +1,1 @@
+"""HTTP: one blueprint a noun. Never proposes, trains or loads a model."""

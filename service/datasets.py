@@ -1,0 +1,102 @@
+"""`/v1/datasets`: images with labels, uploaded once and used by many jobs."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, jsonify, make_response, url_for
+
+from schemas.datasets import (
+    Dataset,
+    DatasetPageSchema,
+    DatasetQuerySchema,
+    DatasetSchema,
+    DatasetUploadQuerySchema,
+)
+from schemas.pages import Page
+from service import context
+from service.bodies import Blueprint
+from service.ingest import describe_npz, refuse
+from service.jobs import next_link
+from service.transactions import digest_of, once, reads, writes
+from service.uploads import MULTIPART, OCTETS, Upload, received
+from store import datasets
+
+blueprint = Blueprint("datasets", __name__, description="Images with labels.")
+
+_MAX_NAME = 200
+_FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": _FILE, "name": {"type": "string", "maxLength": _MAX_NAME}},
+}
+
+
+@blueprint.route("/v1/datasets", methods=["POST"])
+@blueprint.arguments(DatasetUploadQuerySchema, location="query")
+@blueprint.doc(
+    requestBody={
+        "required": True,
+        "content": {MULTIPART: {"schema": _FORM}, OCTETS: {"schema": _FILE}},
+    }
+)
+@blueprint.response(HTTPStatus.CREATED, DatasetSchema)
+@blueprint.alt_response(HTTPStatus.OK, schema=DatasetSchema, description="Known already")
+def create(query: dict[str, Any]) -> Response:
+    """Upload an npz with `x` (N, H, W), (N, H, W, C) or (N, F), and `y` (N,), integers or names."""
+    with received() as upload:
+        name = _name(query["name"] or upload.name)
+        limit = 8 * context.services().settings.max_upload_bytes
+        described = describe_npz(upload.file, upload.digest, name, limit)
+        # The bytes go first: a row must never name a blob that is not there.
+        _keep_blob(upload)
+        return once(digest_of(upload.digest, name), lambda: _created(described))
+
+
+def _name(given: str | None) -> str:
+    name = given or "dataset"
+    if len(name) > _MAX_NAME or not name.isprintable():
+        raise refuse("invalid_value", f"A name is up to {_MAX_NAME} printable characters.", "name")
+    return name
+
+
+def _keep_blob(upload: Upload) -> None:
+    path = datasets.blob_path(context.project(), upload.digest)
+    context.services().blobs.put(path, upload.file)
+
+
+def _created(described: Dataset) -> Response:
+    found, is_new = datasets.create(context.session(), context.project(), described)
+    status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    response = make_response(jsonify(DatasetSchema().dump(found)), status)
+    response.headers["Location"] = url_for("datasets.get", dataset_id=found.id)
+    return response
+
+
+@blueprint.route("/v1/datasets", methods=["GET"])
+@reads
+@blueprint.arguments(DatasetQuerySchema, location="query")
+@blueprint.response(HTTPStatus.OK, DatasetPageSchema)
+def index(query: dict[str, Any]) -> tuple[Page[Dataset], int, dict[str, str]]:
+    """List uploads, newest first."""
+    size, token = query["page_size"], query["page_token"]
+    found = datasets.page(context.session(), context.project(), size, token)
+    return found, HTTPStatus.OK, next_link(found)
+
+
+@blueprint.route("/v1/datasets/<id:dataset_id>", methods=["GET"])
+@reads
+@blueprint.response(HTTPStatus.OK, DatasetSchema)
+def get(dataset_id: str) -> Dataset:
+    """Shape, classes with their counts, and what is worth knowing."""
+    return datasets.get(context.session(), context.project(), dataset_id)
+
+
+@blueprint.route("/v1/datasets/<id:dataset_id>", methods=["DELETE"])
+@writes
+@blueprint.response(HTTPStatus.NO_CONTENT)
+def delete(dataset_id: str) -> None:
+    """Remove an upload that no unfinished job uses."""
+    gone = datasets.remove(context.session(), context.project(), dataset_id)
+    path = datasets.blob_path(context.project(), gone.digest)
+    context.after_commit(context.services().blobs.delete, path)

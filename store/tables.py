@@ -1,0 +1,191 @@
+"""The tables. What a column means is said here, once."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from store.database import Moment, clock
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+        datetime: Moment,
+        float: Double,
+        int: BigInteger,
+    }
+
+
+class Leased:
+    """Work that one worker owns for a while: see `store.leases`."""
+
+    attempt: Mapped[int] = mapped_column(default=0)
+    losses: Mapped[int] = mapped_column(default=0)  # attempts that ended without a word
+    lease_epoch: Mapped[int] = mapped_column(default=0)  # named in every write of the owner
+    lease_expires_at: Mapped[float | None]  # by the database's clock; set while owned
+    worker: Mapped[str | None] = mapped_column(String(100))
+    sent_at: Mapped[float] = mapped_column(default=clock())  # when a message last went out
+
+
+class JobRow(Leased, Table):
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_project_id", "project", "id"), Index("ix_jobs_state", "state"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(Text)
+    labels: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(20))
+    stop_reason: Mapped[str | None] = mapped_column(String(40))
+    spec: Mapped[dict[str, Any]]  # as resolved
+    spec_digest: Mapped[str] = mapped_column(String(80))
+    dataset: Mapped[str] = mapped_column(String(100))
+    dataset_digest: Mapped[str] = mapped_column(String(80))
+    warnings: Mapped[list[Any]]
+    error: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None]  # what finishing found out: test metrics and the like
+    revision: Mapped[int] = mapped_column(default=1)  # moves with every change a client could see
+    priority: Mapped[int]
+    max_trials: Mapped[int]
+    parallel_trials: Mapped[int]
+    deadline: Mapped[float | None]
+    faults: Mapped[int] = mapped_column(default=0)  # errors of reconcile over this row
+    create_time: Mapped[datetime] = mapped_column(default=clock())
+    start_time: Mapped[datetime | None]
+    end_time: Mapped[datetime | None]
+
+
+class TrialRow(Leased, Table):
+    __tablename__ = "trials"
+    __table_args__ = (
+        Index("ix_trials_state", "state"),
+        # A NULL is never less than anything: an owned trial without an end of its lease would be
+        # lost for ever.
+        CheckConstraint("state <> 'running' OR lease_expires_at IS NOT NULL", name="leased"),
+    )
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(String(20))
+    hyperparameters: Mapped[dict[str, Any]]
+    stop: Mapped[str | None] = mapped_column(String(40))  # told to stop, and why
+    score: Mapped[float | None]
+    best_epoch: Mapped[int | None]
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    parameters: Mapped[int | None]
+    device: Mapped[str | None] = mapped_column(String(100))
+    weights: Mapped[str | None] = mapped_column(Text)  # blob of the best epoch's weights
+    error: Mapped[dict[str, Any] | None]
+    create_time: Mapped[datetime] = mapped_column(default=clock())
+    start_time: Mapped[datetime | None]
+    end_time: Mapped[datetime | None]
+
+
+class EpochRow(Table):
+    __tablename__ = "epochs"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["job_id", "number"], ["trials.job_id", "trials.number"], ondelete="CASCADE"
+        ),
+    )
+
+    job_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seconds: Mapped[float]
+    learning_rate: Mapped[float]
+    metrics: Mapped[dict[str, Any]]
+
+
+class DatasetRow(Table):
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("project", "digest"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(String(20))
+    digest: Mapped[str] = mapped_column(String(80))
+    shape: Mapped[list[Any]]
+    samples: Mapped[int]
+    classes: Mapped[list[Any]]
+    dtype: Mapped[str] = mapped_column(String(20))
+    bytes: Mapped[int]
+    warnings: Mapped[list[Any]]
+    create_time: Mapped[datetime] = mapped_column(default=clock())
+
+
+class ArtifactRow(Table):
+    __tablename__ = "artifacts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    path: Mapped[str] = mapped_column(Text)
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    media_type: Mapped[str] = mapped_column(String(100))
+    create_time: Mapped[datetime] = mapped_column(default=clock())
+
+
+class KeyRow(Table):
+    __tablename__ = "keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(Text)
+    scopes: Mapped[list[Any]]
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the secret; the secret is not kept
+    create_time: Mapped[datetime] = mapped_column(default=clock())
+    expire_time: Mapped[datetime | None]
+    revoke_time: Mapped[datetime | None]
+
+
+class AnswerRow(Table):
+    """The answer to a POST, kept under its idempotency key."""
+
+    __tablename__ = "answers"
+
+    project: Mapped[str] = mapped_column(String(100), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))  # of method, path and body
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, Any] | None]
+    body: Mapped[str | None] = mapped_column(Text)
+    create_time: Mapped[datetime] = mapped_column(default=clock(), index=True)
+
+
+class WorkerRow(Table):
+    """A trial worker; a row that is not seen any more is dropped by reconcile."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    slots: Mapped[int]
+    accelerators: Mapped[list[Any]]
+    version: Mapped[str] = mapped_column(String(40))
+    start_time: Mapped[datetime] = mapped_column(default=clock())
+    seen_at: Mapped[float] = mapped_column(default=clock())

@@ -1,0 +1,390 @@
+"""Trials: made by the plan, owned by one worker at a time, completed once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, delete, func, literal, or_, select, update
+from sqlalchemy.orm import Session
+
+from schemas.pages import Page
+from schemas.problems import Conflict, NotFound
+from schemas.spaces import Value
+from schemas.states import JobState, TrialState
+from schemas.trials import Epoch, Trial
+from store import leases
+from store.database import clock, seconds_between
+from store.leases import Lease, updated
+from store.pages import paged
+from store.tables import EpochRow, JobRow, TrialRow
+
+# A trial whose worker was lost so often is not tried again: it may be what kills them.
+MAX_LOSSES = 3
+CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker found out about a trial. ``score`` is None exactly when nothing counts."""
+
+    state: TrialState
+    score: float | None = None
+    best_epoch: int | None = None
+    metrics: Mapping[str, float | None] | None = None
+    parameters: int | None = None
+    error: Mapping[str, Any] | None = None
+    weights: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this worker has just taken."""
+
+    lease: Lease
+    attempt: int
+    hyperparameters: Mapping[str, Value]
+
+
+def create(session: Session, job_id: str, first: int, found: Sequence[Mapping[str, Value]]) -> None:
+    """Inserts trials numbered from ``first``.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: another plan was faster.
+    """
+    session.add_all(
+        TrialRow(
+            job_id=job_id,
+            number=first + index,
+            state=TrialState.PENDING,
+            hyperparameters=dict(values),
+        )
+        for index, values in enumerate(found)
+    )
+    session.flush()
+
+
+def claim(session: Session, job_id: str, number: int, worker: str, seconds: float) -> Claim | None:
+    """Takes a pending trial; None when somebody else has it, or it is not wanted any more."""
+    taken = updated(
+        session,
+        update(TrialRow)
+        .where(TrialRow.job_id == job_id, TrialRow.number == number)
+        .where(TrialRow.state == TrialState.PENDING, TrialRow.stop.is_(None))
+        .where(_job_state(job_id).in_((JobState.QUEUED, JobState.RUNNING)))
+        .values(
+            {
+                TrialRow.state: TrialState.RUNNING,
+                TrialRow.start_time: clock(),
+                **leases.claimed(worker, seconds, TrialRow),
+            }
+        ),
+    )
+    if not taken:
+        return None
+    session.execute(delete(EpochRow).where(*_epochs_of(job_id, number)))
+    touch_job(session, job_id)
+    row = _row(session, job_id, number)
+    return Claim(Lease(job_id, number, row.lease_epoch), row.attempt, row.hyperparameters)
+
+
+def renew(session: Session, lease: Lease, seconds: float) -> str | None:
+    """Renews the lease; says why the trial is to stop, if it is.
+
+    Raises:
+        LeaseLost: the trial is somebody else's by now.
+    """
+    leases.renew(session, lease, seconds)
+    return session.scalar(select(TrialRow.stop).where(*lease.owns()))
+
+
+def report(session: Session, lease: Lease, epoch: Epoch, seconds: float) -> str | None:
+    """Writes one epoch down; like `renew` otherwise."""
+    stop = renew(session, lease, seconds)
+    session.add(
+        EpochRow(
+            job_id=lease.job_id,
+            number=lease.number,
+            epoch=epoch.epoch,
+            seconds=epoch.seconds,
+            learning_rate=epoch.learning_rate,
+            metrics=dict(epoch.metrics),
+        )
+    )
+    touch_job(session, lease.job_id)
+    return stop
+
+
+def complete(session: Session, lease: Lease, outcome: Outcome) -> None:
+    """Ends the trial with what came out.
+
+    Raises:
+        LeaseLost: the trial is somebody else's by now.
+    """
+    leases.changed(
+        session,
+        lease,
+        state=outcome.state,
+        score=outcome.score,
+        best_epoch=outcome.best_epoch,
+        metrics=dict(outcome.metrics or {}),
+        parameters=outcome.parameters,
+        error=outcome.error,
+        weights=outcome.weights,
+        device=outcome.device,
+        end_time=clock(),
+        lease_expires_at=None,
+    )
+    touch_job(session, lease.job_id)
+
+
+def lose(session: Session, lease: Lease, code: str, message: str) -> None:
+    """The owner cannot go on, through no fault of the trial: it waits again, up to `MAX_LOSSES`.
+
+    Raises:
+        LeaseLost: the trial is somebody else's by now.
+    """
+    losses = session.scalar(select(TrialRow.losses).where(*lease.owns()))
+    if losses is not None and losses + 1 >= MAX_LOSSES:
+        complete(session, lease, Outcome(TrialState.FAILED, error={"code": code, "message": message}))
+        return
+    # Sent again by reconcile, which gives what is away time to come back.
+    values = {**_waiting(TrialRow.stop), "sent_at": clock(), "losses": TrialRow.losses + 1}
+    leases.changed(session, lease, **values)
+    touch_job(session, lease.job_id)
+
+
+def hand_back_all(session: Session, worker: str) -> list[tuple[str, int]]:
+    """All that a worker owns that is shutting down; says which trials."""
+    mine = (TrialRow.worker == worker, TrialRow.state == TrialState.RUNNING)
+    keys = session.execute(select(TrialRow.job_id, TrialRow.number).where(*mine)).all()
+    updated(session, update(TrialRow).where(*mine).values(**_waiting(TrialRow.stop)))
+    for job_id in {job_id for job_id, _ in keys}:
+        touch_job(session, job_id)
+    return [(job_id, number) for job_id, number in keys]
+
+
+def expired(session: Session) -> list[tuple[str, int]]:
+    """Running trials whose worker has given no sign for a whole lease."""
+    rows = session.execute(
+        select(TrialRow.job_id, TrialRow.number)
+        .where(TrialRow.state == TrialState.RUNNING, TrialRow.lease_expires_at < clock())
+        .limit(500)
+    )
+    return [(job_id, number) for job_id, number in rows]
+
+
+def release(session: Session, job_id: str, number: int) -> None:
+    """Takes an expired trial from its lost worker: it waits again, or has been lost too often."""
+    mine = [TrialRow.job_id == job_id, TrialRow.number == number]
+    lost = [*mine, TrialRow.state == TrialState.RUNNING, TrialRow.lease_expires_at < clock()]
+    poison = {
+        "code": "poison",
+        "message": f"The worker was lost {MAX_LOSSES} times while it ran this trial.",
+    }
+    ended = {"end_time": clock(), "lease_expires_at": None}
+    updated(
+        session,
+        update(TrialRow)
+        .where(*lost, TrialRow.losses + 1 >= MAX_LOSSES, TrialRow.stop.is_(None))
+        .values(state=TrialState.FAILED, error=poison, losses=TrialRow.losses + 1, **ended),
+    )
+    updated(
+        session,
+        update(TrialRow).where(*lost).values(losses=TrialRow.losses + 1, **_waiting(TrialRow.stop)),
+    )
+    touch_job(session, job_id)
+
+
+def _waiting(stop: Any) -> dict[str, Any]:
+    """Values of a trial that waits again; one that was told to stop is cancelled instead."""
+    return {
+        "state": case(
+            (stop.is_(None), literal(TrialState.PENDING)), else_=literal(TrialState.CANCELLED)
+        ),
+        "lease_expires_at": None,
+        "end_time": case((stop.is_(None), None), else_=clock()),
+        "sent_at": 0.0,
+    }
+
+
+def stop_all(session: Session, job_id: str, reason: str) -> None:
+    """Tells every trial of a job to stop: waiting ones at once, running ones by a flag."""
+    mine = TrialRow.job_id == job_id
+    updated(
+        session,
+        update(TrialRow)
+        .where(mine, TrialRow.state == TrialState.PENDING)
+        .values(state=TrialState.CANCELLED, stop=reason, end_time=clock()),
+    )
+    updated(
+        session,
+        update(TrialRow)
+        .where(mine, TrialRow.state == TrialState.RUNNING, TrialRow.stop.is_(None))
+        .values(stop=reason),
+    )
+
+
+def cancel(session: Session, job_id: str, number: int) -> Trial:
+    """Ends one trial; idempotent.
+
+    Raises:
+        NotFound: no such trial.
+        Conflict: it has ended in another way already.
+    """
+    row = _row(session, job_id, number)
+    if TrialState(row.state).is_terminal and row.state != TrialState.CANCELLED:
+        raise Conflict("trial_ended", f"Trial {number} is {row.state} already.")
+    mine = [TrialRow.job_id == job_id, TrialRow.number == number]
+    updated(
+        session,
+        update(TrialRow)
+        .where(*mine, TrialRow.state == TrialState.PENDING)
+        .values(state=TrialState.CANCELLED, stop=CANCELLED, end_time=clock()),
+    )
+    updated(
+        session,
+        update(TrialRow).where(*mine, TrialRow.state == TrialState.RUNNING).values(stop=CANCELLED),
+    )
+    touch_job(session, job_id)
+    session.expire_all()
+    return get(session, job_id, number)
+
+
+def late(session: Session, seconds: float) -> list[tuple[str, int]]:
+    """Waiting trials whose message went out so long ago that it must have been lost."""
+    rows = session.execute(
+        select(TrialRow.job_id, TrialRow.number)
+        .where(TrialRow.state == TrialState.PENDING, TrialRow.sent_at < clock() - seconds)
+        .order_by(TrialRow.sent_at)
+        .limit(500)
+    )
+    return [(job_id, number) for job_id, number in rows]
+
+
+def sent(session: Session, job_id: str, numbers: Iterable[int]) -> None:
+    """Notes that a message goes out now."""
+    updated(
+        session,
+        update(TrialRow)
+        .where(TrialRow.job_id == job_id, TrialRow.number.in_(list(numbers)))
+        .values(sent_at=clock()),
+    )
+
+
+def weights_path(session: Session, job_id: str, number: int) -> str | None:
+    return _row(session, job_id, number).weights
+
+
+def superseded_weights(session: Session, job_id: str, keep: int, maximize: bool) -> list[TrialRow]:
+    """Trials with stored weights that are not among the ``keep`` best."""
+    order = TrialRow.score.desc() if maximize else TrialRow.score.asc()
+    ranked = (
+        select(TrialRow)
+        .where(TrialRow.job_id == job_id, TrialRow.weights.is_not(None))
+        .order_by(order, TrialRow.number)
+    )
+    return list(session.scalars(ranked))[keep:]
+
+
+def forget_weights(session: Session, job_id: str, number: int) -> None:
+    mine = (TrialRow.job_id == job_id, TrialRow.number == number)
+    updated(session, update(TrialRow).where(*mine).values(weights=None))
+
+
+def get(session: Session, job_id: str, number: int) -> Trial:
+    """A trial with its epochs.
+
+    Raises:
+        NotFound: no such trial.
+    """
+    trial = _trial(_row(session, job_id, number))
+    return replace(trial, epochs=epochs(session, job_id, number))
+
+
+def epochs(session: Session, job_id: str, number: int) -> list[Epoch]:
+    rows = session.scalars(
+        select(EpochRow).where(*_epochs_of(job_id, number)).order_by(EpochRow.epoch)
+    )
+    return [Epoch(row.epoch, row.seconds, row.learning_rate, row.metrics) for row in rows]
+
+
+def every(session: Session, job_id: str) -> list[Trial]:
+    """All trials of a job by number, without their epochs."""
+    rows = session.scalars(
+        select(TrialRow).where(TrialRow.job_id == job_id).order_by(TrialRow.number)
+    )
+    return [_trial(row) for row in rows]
+
+
+def page(
+    session: Session, job_id: str, size: int, token: str | None, state: str | None, order_by: str
+) -> Page[Trial]:
+    """A page of trials: by number, by score (best first) or by duration (longest first)."""
+    query = select(TrialRow).where(TrialRow.job_id == job_id)
+    if state is not None:
+        query = query.where(TrialRow.state == state)
+    found = paged(session, _ordered(query, session, job_id, order_by), size, token)
+    return Page([_trial(row) for row in found.items], found.next_page_token)
+
+
+def _ordered(
+    query: Select[tuple[TrialRow]], session: Session, job_id: str, order_by: str
+) -> Select[tuple[TrialRow]]:
+    if order_by == "score":
+        spec = session.scalar(select(JobRow.spec).where(JobRow.id == job_id)) or {}
+        sign = -1.0 if spec["objective"]["direction"] == "maximize" else 1.0
+        # Keysets need a value to compare: trials without a score come after all others.
+        return query.order_by(func.coalesce(TrialRow.score * sign, 1e300), TrialRow.number)
+    if order_by == "duration":
+        seconds = seconds_between(TrialRow.start_time, TrialRow.end_time)
+        return query.order_by(func.coalesce(seconds * -1.0, 1e300), TrialRow.number)
+    return query.order_by(TrialRow.number)
+
+
+def touch_job(session: Session, job_id: str) -> None:
+    """Moves the job's revision, for something that clients can see has changed."""
+    updated(
+        session, update(JobRow).where(JobRow.id == job_id).values(revision=JobRow.revision + 1)
+    )
+
+
+def count_in_flight(session: Session, job_id: str) -> int:
+    query = select(func.count()).select_from(TrialRow).where(TrialRow.job_id == job_id, in_flight())
+    return int(session.scalar(query) or 0)
+
+
+def in_flight() -> ColumnElement[bool]:
+    return or_(TrialRow.state == TrialState.PENDING, TrialRow.state == TrialState.RUNNING)
+
+
+def _job_state(job_id: str) -> Any:
+    return select(JobRow.state).where(JobRow.id == job_id).scalar_subquery()
+
+
+def _epochs_of(job_id: str, number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return (EpochRow.job_id == job_id, EpochRow.number == number)
+
+
+def _row(session: Session, job_id: str, number: int) -> TrialRow:
+    row = session.get(TrialRow, (job_id, number), populate_existing=True)
+    if row is None:
+        raise NotFound("trial_not_found", f"Job {job_id} has no trial {number}.")
+    return row
+
+
+def _trial(row: TrialRow) -> Trial:
+    return Trial(
+        number=row.number,
+        state=TrialState(row.state),
+        attempt=row.attempt,
+        hyperparameters=row.hyperparameters,
+        score=row.score,
+        best_epoch=row.best_epoch,
+        metrics=row.metrics,
+        parameters=row.parameters,
+        error=row.error,
+        create_time=row.create_time,
+        start_time=row.start_time,
+        end_time=row.end_time,
+    )

@@ -1,0 +1,76 @@
+"""What a worker's process holds: opened lazily, once a process, never carried over a fork."""
+
+import os
+import socket
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.settings import Settings
+from store import datasets
+from store.blobs import BlobStore
+from store.database import Database
+from store.jobs import Work
+from tasks.send import Sender
+
+if TYPE_CHECKING:
+    from tuning.data import Arrays, Shelf
+
+
+def worker_id() -> str:
+    """Names the worker (not the slot); set by the parent before it forks."""
+    return os.environ.setdefault(
+        "TUNESERVE_INTERNAL_WORKER_ID", f"{socket.gethostname()[:60]}-{os.getpid()}"
+    )
+
+
+@dataclass
+class Context:
+    settings: Settings
+    worker: str = field(default_factory=worker_id)
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self.settings.database_url)
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        return BlobStore(self.settings.storage_url)
+
+    @cached_property
+    def send(self) -> Sender:
+        return Sender(self.settings)
+
+    @cached_property
+    def shelf(self) -> "Shelf":
+        from tuning.data import Shelf
+
+        return Shelf()
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files on their way to the storage."""
+        folder = Path(self.settings.data_folder) / "scratch"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def arrays(self, work: Work) -> "Arrays":
+        """The images of a job, from memory if an earlier trial left them there.
+
+        Raises:
+            Unavailable: the storage does not answer.
+            DatasetUnreadable: it answers with something else than was uploaded.
+        """
+        from tuning.data import BUILTIN_LOADERS, open_npz
+
+        if work.dataset in BUILTIN_LOADERS:
+            return self.shelf.get(work.dataset_digest, BUILTIN_LOADERS[work.dataset])
+        return self.shelf.get(work.dataset_digest, lambda: open_npz(self._fetched(work)))
+
+    def _fetched(self, work: Work) -> Path:
+        path = datasets.blob_path(work.project, work.dataset_digest)
+        local = Path(self.settings.data_folder) / "cache" / path
+        if not local.exists():
+            self.blobs.fetch(path, local)
+        return local

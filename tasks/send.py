@@ -1,0 +1,48 @@
+"""Wake-up calls: ids only. One that does not get through is sent again by reconcile."""
+
+from typing import Any
+
+from kombu.exceptions import KombuError, OperationalError
+from redis.exceptions import RedisError
+
+from schemas.logs import logger
+from schemas.settings import Settings
+from tasks.app import TRIALS, make_app
+
+_log = logger(__name__)
+
+
+class Sender:
+    """Sends messages; never raises over a broker that is away, for nothing is lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = make_app(settings)
+
+    def plan(self, job_id: str) -> None:
+        """The job may have room for trials, or have come to its end."""
+        self._send("plan", TRIALS, job_id)
+
+    def trial(self, job_id: str, number: int, time_limit: float | None = None) -> None:
+        """A trial waits for a slot. ``time_limit`` (seconds) is when its process is killed."""
+        self._send("trial", TRIALS, job_id, number, time_limit=time_limit)
+
+    def finish(self, job_id: str) -> None:
+        """The job's search is over: make its model."""
+        self._send("finish", TRIALS, job_id)
+
+    def is_connected(self) -> bool:
+        """Whether the broker answers."""
+        try:
+            with self._app.connection_for_write(connect_timeout=2) as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        except (KombuError, RedisError, OSError):
+            return False
+        return True
+
+    def _send(self, name: str, queue: str, *arguments: Any, **options: Any) -> None:
+        try:
+            self._app.send_task(name, arguments, queue=queue, retry=False, **options)
+        except (OperationalError, KombuError, RedisError, OSError) as error:
+            _log.warning("message not sent", task=name, arguments=arguments, error=str(error))
+
+

@@ -1,0 +1,1 @@
+"""Machine learning: search spaces, oracles, models, training. Knows no database, queue or network."""

@@ -1,0 +1,188 @@
+"""The end of a job: the best configuration as a model that is handed out, with proof of its score."""
+
+import csv
+import json
+import platform
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from schemas.jobs import JobSpec
+from schemas.trials import Trial
+from tuning import models, training
+from tuning.data import Array, Arrays, Indices, divide
+from tuning.training import Reporter, Share
+from tuning.trial import device, load_weights
+
+MODEL, TRIALS, REPRODUCE = "model.keras", "trials.csv", "reproduce.json"
+MEDIA_TYPES = {
+    MODEL: "application/zip",
+    TRIALS: "text/csv",
+    REPRODUCE: "application/json",
+}
+CLASS_NAMES = "class_names.json"
+_DISTRIBUTIONS = ("tuneserve-server", "keras", "keras-tuner", "tensorflow-cpu", "tensorflow", "numpy")
+
+
+class VerificationFailed(RuntimeError):
+    """The saved model does not score what the model scored before it was saved."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """``test`` and ``verified`` are None when the spec keeps no test share."""
+
+    test: Mapping[str, float] | None
+    verified: Mapping[str, float] | None
+    refit: bool
+    reproducibility: Mapping[str, Any]
+    files: Sequence[Path]
+
+
+def finish(
+    spec: JobSpec,
+    trials: Sequence[Trial],
+    best: Trial,
+    arrays: Arrays,
+    weights: Path | None,
+    dataset_digest: str,
+    folder: Path,
+    reporter: Reporter,
+    max_parameters: int,
+) -> Finished:
+    """Writes the job's artefacts into ``folder``.
+
+    Args:
+        weights: those of the best trial's best epoch; not needed for a refit.
+
+    Raises:
+        VerificationFailed: the saved model is not the one that was measured; and whatever the
+            reporter raises.
+    """
+    indices = divide(arrays.y, spec.split, spec.seed)
+    refit = spec.result.refit or weights is None
+    model = _model(spec, best, arrays, indices, None if refit else weights, reporter, max_parameters)
+    test = Share(arrays.x[indices.test], arrays.y[indices.test])
+    measured = training.evaluate(model, test) if len(test.y) else None
+    _export(model, arrays.class_names, folder / MODEL)
+    verified = _verify(folder / MODEL, test, measured)
+    reproducibility = _reproducibility(spec, dataset_digest)
+    _write_trials(trials, folder / TRIALS)
+    _write_reproduce(spec, best, indices, reproducibility, folder / REPRODUCE)
+    files = [folder / name for name in (MODEL, TRIALS, REPRODUCE)]
+    return Finished(measured, verified, refit, reproducibility, files)
+
+
+def _model(
+    spec: JobSpec,
+    best: Trial,
+    arrays: Arrays,
+    indices: Indices,
+    weights: Path | None,
+    reporter: Reporter,
+    max_parameters: int,
+) -> keras.Model:
+    """The model to hand out: trained again on all but the test share, or the trial's own."""
+    recipe = spec.recipe(best.hyperparameters)
+    seen = indices.training
+    if weights is None:
+        seen = np.sort(np.concatenate([indices.training, indices.validation]))
+    share = Share(arrays.x[seen], arrays.y[seen])
+    classes = len(arrays.class_names)
+    model = training.compiled(recipe, share.x, classes, spec.seed, max_parameters)
+    if weights is None:
+        epochs = best.best_epoch or recipe.training.epochs
+        training.train_blindly(model, recipe.training, epochs, share, reporter)
+    else:
+        load_weights(model, weights)
+    return models.with_probabilities(model)
+
+
+def _export(model: keras.Model, class_names: Sequence[str], file: Path) -> None:
+    """Saves the model in Keras' own format, with one more member for the class names.
+
+    Keras reads only the members that it knows, so the file loads in plain Keras.
+    """
+    model.save(file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(CLASS_NAMES, json.dumps(list(class_names), ensure_ascii=False))
+
+
+def _verify(file: Path, test: Share, measured: Mapping[str, float] | None) -> dict[str, float] | None:
+    """Loads what is about to be handed out, and evaluates it again."""
+    loaded = keras.saving.load_model(file, compile=False, safe_mode=True)
+    if measured is None:
+        return None
+    again = training.evaluate(loaded, test)
+    difference = abs(again["accuracy"] - measured["accuracy"])
+    # Half an image: rounding may not move a single prediction.
+    if difference > 0.5 / len(test.y):
+        raise VerificationFailed(f"the saved model's accuracy differs by {difference:.4f}")
+    return {"accuracy": again["accuracy"], "difference": difference}
+
+
+def _reproducibility(spec: JobSpec, dataset_digest: str) -> dict[str, Any]:
+    return {
+        "seed": spec.seed,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "backend": keras.backend.backend(),
+        "device": device(),
+        "dataset_digest": dataset_digest,
+        "spec_digest": spec.digest,
+    }
+
+
+def _versions() -> dict[str, str]:
+    known = {name: _version(name) for name in _DISTRIBUTIONS}
+    return {name: version for name, version in known.items() if version}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _write_reproduce(
+    spec: JobSpec, best: Trial, indices: Indices, known: Mapping[str, Any], file: Path
+) -> None:
+    def listed(part: Array) -> list[int]:
+        return [int(index) for index in part]
+
+    document = {
+        **known,
+        "spec": spec.resolved,
+        "trial": best.number,
+        "epoch": best.best_epoch,
+        "hyperparameters": dict(best.hyperparameters),
+        "split": {
+            "training": listed(indices.training),
+            "validation": listed(indices.validation),
+            "test": listed(indices.test),
+        },
+    }
+    file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_trials(trials: Sequence[Trial], file: Path) -> None:
+    """One line a trial, a column for every hyperparameter and metric."""
+    values = sorted({name for trial in trials for name in trial.hyperparameters})
+    metrics = sorted({name for trial in trials for name in trial.metrics})
+    fixed = ["number", "state", "attempt", "score", "best_epoch", "parameters", "seconds"]
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow([*fixed, *values, *metrics, "error"])
+        for trial in trials:
+            writer.writerow(
+                [getattr(trial, name) for name in fixed]
+                + [trial.hyperparameters.get(name) for name in values]
+                + [trial.metrics.get(name) for name in metrics]
+                + [trial.error["code"] if trial.error else None]
+            )

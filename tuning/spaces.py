@@ -1,0 +1,104 @@
+"""A spec's space as Keras Tuner's hyperparameters."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import keras_tuner
+
+from schemas.spaces import (
+    BooleanChoice,
+    Choice,
+    FloatRange,
+    Hyperparameter,
+    IntRange,
+    Range,
+    Space,
+    Value,
+    tidy,
+)
+
+
+def hyperparameters(space: Space) -> keras_tuner.HyperParameters:
+    """The space with its conditions, parents before children."""
+    return _collected(space, _declare)
+
+
+def grid_hyperparameters(space: Space) -> keras_tuner.HyperParameters:
+    """The same, each as a choice of just the values that a grid takes.
+
+    Keras Tuner's own grid over ranges takes a default that is no grid value as one more, and ten
+    samples in no order of a range without a step; here the values are those that the size of the
+    grid was told from.
+    """
+    return _collected(space, _declare_grid)
+
+
+def tidied(space: Space, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Values on a step without the rounding errors of the sum that made them."""
+    stepped = {
+        one.name
+        for one in space
+        if isinstance(one.distribution, FloatRange) and one.distribution.step is not None
+    }
+    return {
+        name: tidy(float(value)) if name in stepped else value for name, value in values.items()
+    }
+
+
+def _collected(space: Space, declare: Any) -> keras_tuner.HyperParameters:
+    collected = keras_tuner.HyperParameters()
+    for one in space:
+        with ExitStack() as scopes:
+            for condition in one.conditions:
+                scope = collected.conditional_scope(condition.parent, list(condition.values))
+                scopes.enter_context(scope)
+            declare(collected, one)
+    return collected
+
+
+def _declare(collected: keras_tuner.HyperParameters, one: Hyperparameter) -> None:
+    given = one.distribution
+    if isinstance(given, Choice):
+        _declare_choice(collected, one.name, list(given.values), given.default, given.ordered)
+    elif isinstance(given, BooleanChoice):
+        collected.Boolean(one.name, default=bool(given.default))
+    elif isinstance(given, IntRange):
+        collected.Int(one.name, **_bounds(given, int))
+    elif isinstance(given, FloatRange):
+        collected.Float(one.name, **_bounds(given, float))
+
+
+def _bounds(given: Range, kind: type) -> dict[str, Any]:
+    return {
+        "min_value": kind(given.min),
+        "max_value": kind(given.max),
+        "step": None if given.step is None else kind(given.step),
+        "sampling": given.sampling,
+        "default": given.default,
+    }
+
+
+def _declare_grid(collected: keras_tuner.HyperParameters, one: Hyperparameter) -> None:
+    values = one.distribution.grid_values()
+    default = one.distribution.default
+    if default is not None and default in values:
+        # The default is tried first.
+        values = [default, *(value for value in values if value != default)]
+    _declare_choice(collected, one.name, values, values[0], ordered=None)
+
+
+def _declare_choice(
+    collected: keras_tuner.HyperParameters,
+    name: str,
+    values: list[Value],
+    default: Value | None,
+    ordered: bool | None,
+) -> None:
+    if isinstance(values[0], bool):
+        # Keras Tuner's Choice turns booleans into 0 and 1.
+        collected.Boolean(name, default=bool(default))
+    else:
+        # It knows an order of numbers only.
+        ordered = False if isinstance(values[0], str) else ordered
+        collected.Choice(name, values, ordered=ordered, default=default)
