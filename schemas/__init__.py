@@ -1,1 +1,1 @@
-"""The contract: what a job is, what may be asked, and what is answered. Pure values; no database, queue or network."""
+"""The contract: what a job is, what may be asked, what is answered. No database, queue or network."""

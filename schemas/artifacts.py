@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.fields import AnswerSchema, Integer, StrictSchema, String, Timestamp
+from schemas.fields import AnswerSchema, Integer, String, Timestamp
 from schemas.pages import PageQuerySchema, page_of
 
 

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from schemas.fields import AnswerSchema, Integer, List, Nested, Sized, StrictSchema, String, Timestamp
+from schemas.fields import (
+    AnswerSchema,
+    Integer,
+    List,
+    Nested,
+    Sized,
+    StrictSchema,
+    String,
+    Timestamp,
+)
 from schemas.pages import PageQuerySchema, page_of
 from schemas.problems import WarningSchema
 
@@ -75,9 +84,7 @@ class DatasetSchema(AnswerSchema):
     name = String(required=True)
     kind = String(required=True, metadata={"description": "npz, or builtin."})
     digest = String(required=True, metadata={"description": "sha256:... of the uploaded bytes."})
-    shape = List(
-        Integer(), required=True, metadata={"description": "One image: height, width, channels."}
-    )
+    shape = List(Integer(), required=True, metadata={"description": "One image: height, width, channels."})
     samples = Integer(required=True)
     classes = List(Nested(LabelClassSchema), required=True)
     dtype = String(required=True)
@@ -95,4 +102,3 @@ class DatasetQuerySchema(PageQuerySchema):
 
 
 DatasetPageSchema = page_of(DatasetSchema, "DatasetPage")
-

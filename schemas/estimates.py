@@ -51,12 +51,10 @@ def estimate(spec: JobSpec, dataset: Dataset, max_parameters: int) -> Estimate:
         training_images=training,
         validation_images=validation,
         test_images=test,
-        warnings=tuple(
-            [
-                *_grid_warnings(spec),
-                *_model_warnings(largest, infeasible, max_parameters),
-                *_training_warnings(spec, training),
-            ]
+        warnings=(
+            *_grid_warnings(spec),
+            *_model_warnings(largest, infeasible, max_parameters),
+            *_training_warnings(spec, training),
         ),
     )
 
@@ -94,7 +92,8 @@ def _corners(section: Mapping[str, Any]) -> Iterator[Model]:
     makes = FAMILIES[section["family"]].makes
     names = [name for name in section if name != "family"]
     for values in product(*(_ends(section[name], name in makes.turning) for name in names)):
-        yield makes(**dict(zip(names, values, strict=True)))
+        corner: dict[str, Any] = dict(zip(names, values, strict=True))
+        yield makes(**corner)
 
 
 def _ends(value: Any, every: bool) -> list[Value]:

@@ -9,7 +9,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
@@ -53,7 +53,7 @@ class Among(validate.OneOf):
 
     def _format_error(self, value: Any) -> str:
         text = f"Must be one of: {', '.join(map(str, self.choices))}."
-        return Message("value_not_allowed", text + nearest(value, self.choices))
+        return Message("value_not_allowed", text + nearest(value, list(self.choices)))
 
 
 class Pattern(validate.Regexp):
@@ -156,7 +156,7 @@ class StrictSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    error_messages: ClassVar[dict[str, str]] = {
+    error_messages: dict[str, str] = {
         "unknown": Message("unknown_field", "Unknown field."),
         "type": Message("invalid_type", "Must be an object."),
     }

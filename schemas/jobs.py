@@ -10,8 +10,8 @@ import rfc8785
 from marshmallow import ValidationError, post_load
 
 from schemas.fields import (
-    AnswerSchema,
     Among,
+    AnswerSchema,
     Between,
     Boolean,
     Dict,
@@ -133,9 +133,7 @@ class JobSpecSchema(StrictSchema):
         metadata={"description": "An uploaded data set's id, or builtin:digits."},
     )
     split = Nested(SplitSchema, load_default=lambda: SplitSchema().load({}))
-    preprocessing = Nested(
-        PreprocessingSchema, load_default=lambda: PreprocessingSchema().load({})
-    )
+    preprocessing = Nested(PreprocessingSchema, load_default=lambda: PreprocessingSchema().load({}))
     model = Nested(ModelSchema, required=True)
     training = Nested(TrainingSchema, load_default=lambda: TrainingSchema().load({}))
     search = Nested(SearchSchema, load_default=lambda: SearchSchema().load({}))
@@ -258,9 +256,7 @@ class JobErrorSchema(AnswerSchema):
     code = String(required=True)
     title = String(required=True)
     detail = String(required=True)
-    trials = List(
-        Nested(FailureCauseSchema), metadata={"description": "The most frequent causes."}
-    )
+    trials = List(Nested(FailureCauseSchema), metadata={"description": "The most frequent causes."})
 
 
 class JobSchema(AnswerSchema):

@@ -162,6 +162,4 @@ class ModelSchema(OneOfSchema):
             Among(FAMILIES)(family)
         except ValidationError as error:
             raise ValidationError({"family": error.messages}) from None
-        return super()._load(data, **kwargs)
-
-
+        return super()._load(data, **kwargs)  # type: ignore[no-untyped-call]

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from schemas.fields import AnswerSchema, Between, List, Nested, QueryInteger, Sized, StrictSchema, String
+from schemas.fields import (
+    AnswerSchema,
+    Between,
+    List,
+    Nested,
+    QueryInteger,
+    Sized,
+    StrictSchema,
+    String,
+)
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200

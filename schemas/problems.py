@@ -1,19 +1,19 @@
 """Everything that can go wrong for a client, as one small tree, and its JSON (RFC 9457).
 
-    Problem                       any of them: status, code, title, detail, errors, headers
-    ├── BadRequest            400 what arrived is not JSON, or not as it should be
-    ├── Unauthorized          401 no key, or a wrong one
-    ├── Forbidden             403 a key without the scope
-    ├── NotFound              404 nothing there, or not yours
-    ├── MethodNotAllowed      405
-    ├── Conflict              409 not in this state
-    ├── TooLarge              413
-    ├── UnsupportedMediaType  415
-    ├── RangeNotSatisfiable   416
-    ├── Invalid               422 understood, but it does not fit; `errors` points at each place
-    ├── InternalError         500
-    ├── Unavailable           503 the database, the broker or the storage is away
-    └── InsufficientStorage   507
+Problem                       any of them: status, code, title, detail, errors, headers
+├── BadRequest            400 what arrived is not JSON, or not as it should be
+├── Unauthorized          401 no key, or a wrong one
+├── Forbidden             403 a key without the scope
+├── NotFound              404 nothing there, or not yours
+├── MethodNotAllowed      405
+├── Conflict              409 not in this state
+├── TooLarge              413
+├── UnsupportedMediaType  415
+├── RangeNotSatisfiable   416
+├── Invalid               422 understood, but it does not fit; `errors` points at each place
+├── InternalError         500
+├── Unavailable           503 the database, the broker or the storage is away
+└── InsufficientStorage   507
 """
 
 from collections.abc import Iterator, Mapping

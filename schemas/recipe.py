@@ -65,9 +65,7 @@ class SplitSchema(StrictSchema):
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Split:
         if data["validation"] + data["test"] >= 0.99:
-            raise fault(
-                "value_out_of_range", "validation and test leave nothing to train on.", "validation"
-            )
+            raise fault("value_out_of_range", "validation and test leave nothing to train on.", "validation")
         return Split(**data)
 
 
@@ -178,15 +176,9 @@ class Recipe:
         early = document["training"]["early_stopping"]
         if early is not None:
             path = "training.early_stopping"
-            training["early_stopping"] = EarlyStopping(
-                **_filled(early, EarlyStoppingSchema(), values, path)
-            )
-        preprocessing = _filled(
-            document["preprocessing"], PreprocessingSchema(), values, "preprocessing"
-        )
-        return cls(
-            Preprocessing(**preprocessing), model_schema.makes(**model), Training(**training)
-        )
+            training["early_stopping"] = EarlyStopping(**_filled(early, EarlyStoppingSchema(), values, path))
+        preprocessing = _filled(document["preprocessing"], PreprocessingSchema(), values, "preprocessing")
+        return cls(Preprocessing(**preprocessing), model_schema.makes(**model), Training(**training))
 
 
 def _filled(
@@ -219,5 +211,3 @@ def space_of(document: Mapping[str, Any]) -> Space:
     opened = {name: value for name, value in found.items() if isinstance(value, Distribution)}
     fixed = {name: value for name, value in found.items() if name not in opened}
     return Space.of(opened.items(), fixed)
-
-

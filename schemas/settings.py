@@ -68,10 +68,7 @@ class Settings:
         env = Env(prefix=PREFIX)
         readers: dict[type, Callable[..., Any]] = {int: env.int, float: env.float, str: env.str}
         return cls(
-            **{
-                one.name: readers[type(one.default)](one.name.upper(), one.default)
-                for one in fields(cls)
-            }
+            **{one.name: readers[type(one.default)](one.name.upper(), one.default) for one in fields(cls)}
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -81,7 +78,4 @@ class Settings:
 
 def table() -> list[tuple[str, str, str]]:
     """(variable, default, help) of every setting."""
-    return [
-        (PREFIX + one.name.upper(), str(one.default), one.metadata["help"])
-        for one in fields(Settings)
-    ]
+    return [(PREFIX + one.name.upper(), str(one.default), one.metadata["help"]) for one in fields(Settings)]

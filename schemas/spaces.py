@@ -268,7 +268,9 @@ class Tunable(fields.Field[Any]):
         if isinstance(given, Choice):
             held = [self._held_value(value, index, errors) for index, value in enumerate(given.values)]
             changes["values"] = tuple(held)
-        errors or _check_relations(made := _replace(given, changes), errors)
+        made = _replace(given, changes)
+        if not errors:
+            _check_relations(made, errors)
         if errors:
             raise ValidationError(errors)
         return made
@@ -419,9 +421,7 @@ class Space:
             if (conditions := _conditions(name, distribution, distributions, fixed)) is not None
         }
         ordered = _parents_first(kept)
-        return cls(
-            tuple(Hyperparameter(name, distributions[name], kept[name]) for name in ordered)
-        )
+        return cls(tuple(Hyperparameter(name, distributions[name], kept[name]) for name in ordered))
 
 
 def _count(
@@ -441,8 +441,7 @@ def _count(
         cases = _classes(one.distribution, asked[one.name], count(one.distribution))
         rest = left[index + 1 :]
         return total * sum(
-            times * _count(rest, {**values, one.name: example}, asked, count)
-            for example, times in cases
+            times * _count(rest, {**values, one.name: example}, asked, count) for example, times in cases
         )
     return total
 
@@ -450,9 +449,7 @@ def _count(
 _OTHERWISE = object()
 
 
-def _classes(
-    distribution: Distribution, asked: list[tuple[Value, ...]], size: int
-) -> list[tuple[Any, int]]:
+def _classes(distribution: Distribution, asked: list[tuple[Value, ...]], size: int) -> list[tuple[Any, int]]:
     """(a value, how many behave like it) for each way in which ``asked`` sees the values."""
     named = {value for values in asked for value in values}
     own = distribution.grid_values() if size <= 10 * UNSTEPPED_GRID_VALUES else None
@@ -509,10 +506,12 @@ def points(space: Space) -> Iterator[dict[str, Value]]:
     """Every configuration of a space's grid, once; the last hyperparameter moves fastest."""
 
     def extend(known: list[dict[str, Value]], one: Hyperparameter) -> list[dict[str, Value]]:
-        return [
-            {**values, one.name: value} if one.is_active(values) else values
-            for values in known
-            for value in (one.distribution.grid_values() if one.is_active(values) else [None])
-        ]
+        extended: list[dict[str, Value]] = []
+        for values in known:
+            if one.is_active(values):
+                extended += [{**values, one.name: value} for value in one.distribution.grid_values()]
+            else:
+                extended.append(values)
+        return extended
 
     yield from reduce(extend, space.hyperparameters, [dict[str, Value]()])

@@ -9,14 +9,18 @@ from typing import Self
 
 
 class _State(StrEnum):
-    """A state of a life cycle; ``_MOVES`` below says what may follow it."""
+    """A state of a life cycle; its class's table of moves says what may follow it."""
 
     @property
     def is_terminal(self) -> bool:
-        return not _MOVES[self]
+        return not self._followers()
 
     def may_become(self, target: Self) -> bool:
-        return target in _MOVES[self]
+        return target in self._followers()
+
+    def _followers(self) -> frozenset[str]:
+        # A table for each class: members of two StrEnums with the same text are equal.
+        return _MOVES[type(self)][self]
 
     @classmethod
     def sources(cls, target: Self) -> tuple[Self, ...]:
@@ -70,22 +74,18 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
 
 
-_MOVES: dict[_State, frozenset[_State]] = {
-    JobState.QUEUED: frozenset(
-        {JobState.RUNNING, JobState.FINISHING, JobState.CANCELLING, JobState.FAILED}
-    ),
-    JobState.RUNNING: frozenset(
-        {JobState.PAUSED, JobState.FINISHING, JobState.CANCELLING, JobState.FAILED}
-    ),
+_JOB_MOVES: dict[str, frozenset[str]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FINISHING, JobState.CANCELLING, JobState.FAILED}),
+    JobState.RUNNING: frozenset({JobState.PAUSED, JobState.FINISHING, JobState.CANCELLING, JobState.FAILED}),
     JobState.PAUSED: frozenset({JobState.RUNNING, JobState.CANCELLING}),
     JobState.FINISHING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),
-    TrialState.PENDING: frozenset(
-        {TrialState.RUNNING, TrialState.FAILED, TrialState.CANCELLED}
-    ),
+}
+_TRIAL_MOVES: dict[str, frozenset[str]] = {
+    TrialState.PENDING: frozenset({TrialState.RUNNING, TrialState.FAILED, TrialState.CANCELLED}),
     TrialState.RUNNING: frozenset(
         {
             TrialState.PENDING,
@@ -99,4 +99,8 @@ _MOVES: dict[_State, frozenset[_State]] = {
     TrialState.STOPPED: frozenset(),
     TrialState.FAILED: frozenset(),
     TrialState.CANCELLED: frozenset(),
+}
+_MOVES: dict[type[_State], dict[str, frozenset[str]]] = {
+    JobState: _JOB_MOVES,
+    TrialState: _TRIAL_MOVES,
 }

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from schemas.fields import (
-    AnswerSchema,
     Among,
+    AnswerSchema,
     Dict,
     Integer,
     List,
     Nested,
     Number,
-    StrictSchema,
     String,
     Timestamp,
 )

@@ -5,7 +5,18 @@ from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response
 
 from schemas.settings import Settings
-from service import artifacts, auth, catalog, context, datasets, errors, health, jobs, openapi, trials
+from service import (
+    artifacts,
+    auth,
+    catalog,
+    context,
+    datasets,
+    errors,
+    health,
+    jobs,
+    openapi,
+    trials,
+)
 from service.context import Services
 from store.blobs import BlobStore
 from store.database import Database

@@ -94,9 +94,7 @@ class Parser(FlaskParser):
     def load_json(self, req: Request, schema: Schema) -> Any:
         return read_json(req)
 
-    def handle_error(
-        self, error: ValidationError, req: Request, schema: Schema, **_: Any
-    ) -> NoReturn:
+    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
         messages = error.messages
         if isinstance(messages, dict) and len(messages) == 1:
             # webargs puts the location around them: {"json": {...}}.
@@ -104,9 +102,7 @@ class Parser(FlaskParser):
         raise invalid(messages)
 
 
-class Blueprint(SmorestBlueprint):
+class Blueprint(SmorestBlueprint):  # type: ignore[misc]
     """A blueprint whose requests go through `Parser`."""
 
     ARGUMENTS_PARSER = Parser()
-
-

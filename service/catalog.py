@@ -37,7 +37,7 @@ _SECTIONS: dict[str, type[Schema]] = {
 class NamedSchema(AnswerSchema):
     name = String(required=True)
     help = String()
-    fields = Dict(keys=String())
+    fields_ = Dict(keys=String(), data_key="fields")
 
 
 class CatalogSchema(AnswerSchema):
@@ -54,7 +54,7 @@ def catalog() -> dict[str, Any]:
     """Model families, algorithms, optimizers and data sets, with the range of each field."""
     return {
         "families": [
-            {"name": name, "help": (schema.__doc__ or "").strip(), "fields": described(schema)}
+            {"name": name, "help": (schema.__doc__ or "").strip(), "fields_": described(schema)}
             for name, schema in FAMILIES.items()
         ],
         "algorithms": [{"name": name, "help": text} for name, text in ALGORITHMS.items()],

@@ -64,9 +64,7 @@ def describe_npz(file: Path, digest: str, name: str, max_bytes: int) -> Dataset:
         raise refuse("dataset_not_npz", "The archive is encrypted.") from error
 
 
-def _describe(
-    archive: zipfile.ZipFile, size: int, digest: str, name: str, max_bytes: int
-) -> Dataset:
+def _describe(archive: zipfile.ZipFile, size: int, digest: str, name: str, max_bytes: int) -> Dataset:
     members = {entry.filename: entry for entry in archive.infolist()}
     for array in ("x", "y"):
         if f"{array}.npy" not in members:
@@ -113,9 +111,9 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, array: str) -> He
 
 def _read_header(stream: IO[bytes], array: str) -> Header:
     try:
-        version = npy.read_magic(stream)  # type: ignore[no-untyped-call]
+        version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]
+        shape, fortran, dtype = read(stream)
     except (ValueError, TypeError, SyntaxError, RecursionError) as error:
         raise refuse("dataset_not_npz", f"{array} is not an npy array.", array) from error
     return Header(tuple(int(side) for side in shape), dtype, bool(fortran))
@@ -159,9 +157,7 @@ def _classes(archive: zipfile.ZipFile, header: Header) -> tuple[LabelClass, ...]
     texts = [name.decode("latin-1") if isinstance(name, bytes) else str(name) for name in names]
     if any("\x00" in text or len(text) > 200 for text in texts):
         raise refuse("dataset_bad_labels", "A class name is too long, or holds a NUL.", "y")
-    return tuple(
-        LabelClass(text, int(count)) for text, count in zip(texts, counts, strict=True)
-    )
+    return tuple(LabelClass(text, int(count)) for text, count in zip(texts, counts, strict=True))
 
 
 def _check_numbers(names: Any) -> None:
@@ -184,8 +180,9 @@ def _check_pixels(archive: zipfile.ZipFile, header: Header) -> None:
             bad += len(wrong)
         seen += len(piece)
     if bad:
-        order = "F" if header.fortran else "C"
-        where = [int(i) for i in np.unravel_index(first, header.shape, order=order)]
+        shape = header.shape[::-1] if header.fortran else header.shape
+        where = [int(i) for i in np.unravel_index(first, shape)]
+        where = where[::-1] if header.fortran else where
         text = f"{bad} pixels are NaN or infinite; the first is x{where}."
         raise refuse("dataset_non_finite", text, "x")
 

@@ -61,7 +61,7 @@ def validate() -> dict[str, Any]:
         spec = load_spec(read_json(request))
         priced = _estimated(spec, _dataset_of(spec))
     except Invalid as problem:
-        nothing = {"spec": None, "space": None, "estimate": None, "warnings": []}
+        nothing: dict[str, Any] = {"spec": None, "space": None, "estimate": None, "warnings": []}
         return {"valid": False, "errors": problem.errors, **nothing}
     return {
         "valid": True,
@@ -145,11 +145,7 @@ def next_link(page: Page[Any]) -> dict[str, str]:
 
 def _validation_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
     prefix = "val_"
-    return {
-        name.removeprefix(prefix): value
-        for name, value in metrics.items()
-        if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
 
 
 def _reproducibility(job: Job) -> dict[str, Any]:
@@ -204,5 +200,3 @@ def _awaited(job_id: str, seconds: int) -> int:
         if not _is_known(revision) or time.monotonic() >= until:
             return revision
         time.sleep(_LOOK_SECONDS)
-
-

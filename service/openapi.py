@@ -127,4 +127,3 @@ _DISTRIBUTIONS: dict[str, Any] = {
     "choice": _choice,
     "boolean": lambda inner: _distribution("boolean", inner),
 }
-

@@ -30,9 +30,7 @@ def begin(session: Session, project: str, key: str, digest: str) -> Answer | Non
     Fifty at once: the first inserts, the others wait for its commit and then find its answer.
     """
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(AnswerRow).values(
-        project=project, key=key, digest=digest, create_time=clock()
-    )
+    statement = dialect.insert(AnswerRow).values(project=project, key=key, digest=digest, create_time=clock())
     if updated(session, statement.on_conflict_do_nothing()):
         return None
     row = session.get_one(AnswerRow, (project, key))
@@ -49,6 +47,4 @@ def keep(session: Session, project: str, key: str, answer: Answer) -> None:
 
 
 def forget_old(session: Session) -> int:
-    return updated(
-        session, delete(AnswerRow).where(AnswerRow.create_time < clock() - KEPT_SECONDS)
-    )
+    return updated(session, delete(AnswerRow).where(AnswerRow.create_time < clock() - KEPT_SECONDS))

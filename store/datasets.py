@@ -47,9 +47,7 @@ def create(session: Session, project: str, found: Dataset) -> tuple[Dataset, boo
 
 
 def by_digest(session: Session, project: str, digest: str) -> Dataset | None:
-    row = session.scalar(
-        select(DatasetRow).where(DatasetRow.project == project, DatasetRow.digest == digest)
-    )
+    row = session.scalar(select(DatasetRow).where(DatasetRow.project == project, DatasetRow.digest == digest))
     return None if row is None else _dataset(row)
 
 
@@ -89,9 +87,7 @@ def remove(session: Session, project: str, dataset_id: str) -> Dataset:
     found = get(session, project, dataset_id)
     if found.kind == "builtin":
         raise Conflict("dataset_builtin", f"{dataset_id} is built in.")
-    used = select(JobRow.id).where(
-        JobRow.dataset == dataset_id, JobRow.state.in_(JobState.live())
-    )
+    used = select(JobRow.id).where(JobRow.dataset == dataset_id, JobRow.state.in_(JobState.live()))
     if (job := session.scalar(used.limit(1))) is not None:
         raise Conflict("dataset_in_use", f"Job {job} uses {dataset_id}.")
     session.execute(delete(DatasetRow).where(DatasetRow.id == dataset_id))

@@ -71,9 +71,7 @@ def revision(session: Session, project: str, job_id: str) -> int:
     Raises:
         NotFound: there is none in this project.
     """
-    found = session.scalar(
-        select(JobRow.revision).where(JobRow.id == job_id, JobRow.project == project)
-    )
+    found = session.scalar(select(JobRow.revision).where(JobRow.id == job_id, JobRow.project == project))
     if found is None:
         raise _not_found(job_id)
     return found
@@ -89,16 +87,14 @@ class Filters:
     q: str | None = None
 
 
-def page(
-    session: Session, project: str, filters: Filters, size: int, token: str | None
-) -> Page[Job]:
+def page(session: Session, project: str, filters: Filters, size: int, token: str | None) -> Page[Job]:
     """A page of a project's jobs, newest first."""
     query = _filtered(select(JobRow).where(JobRow.project == project), filters)
     found = paged(session, query.order_by(JobRow.id.desc()), size, token)
     return Page([_job(session, row) for row in found.items], found.next_page_token)
 
 
-def _filtered(query: Select[tuple[JobRow]], filters: Filters) -> Select[tuple[JobRow]]:
+def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
     if filters.state is not None:
         query = query.where(JobRow.state == filters.state)
     if filters.label is not None:
@@ -204,7 +200,7 @@ def state(session: Session, job_id: str) -> JobState | None:
 
 
 def _deadline_passed(session: Session, row: JobRow) -> bool:
-    return row.deadline is not None and bool(session.scalar(select(clock())) or 0 > row.deadline)
+    return row.deadline is not None and bool(session.scalar(select(clock())) or row.deadline < 0)
 
 
 def claim_finish(session: Session, job_id: str, worker: str, seconds: float) -> Lease | None:
@@ -227,9 +223,9 @@ def succeed(session: Session, lease: Lease, result: Mapping[str, Any]) -> None:
     Raises:
         LeaseLost: the finishing is somebody else's by now, or the job was cancelled.
     """
-    leases.changed(session, lease)
-    changes = {"result": dict(result), "end_time": clock(), "lease_expires_at": None}
-    if not move(session, lease.job_id, JobState.SUCCEEDED, **changes):
+    leases.changed(session, lease, result=dict(result))
+    ended = {"end_time": clock(), "lease_expires_at": None}
+    if not move(session, lease.job_id, JobState.SUCCEEDED, **ended):
         raise leases.LeaseLost(lease.job_id)
 
 
@@ -272,9 +268,7 @@ def past_deadline(session: Session) -> list[str]:
     searching = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.PAUSED))
     return list(
         session.scalars(
-            select(JobRow.id).where(
-                searching, JobRow.deadline < clock(), JobRow.stop_reason.is_(None)
-            )
+            select(JobRow.id).where(searching, JobRow.deadline < clock(), JobRow.stop_reason.is_(None))
         )
     )
 
@@ -392,9 +386,7 @@ def _job(session: Session, row: JobRow) -> Job:
         progress=_progress(session, row),
         best=None
         if found is None
-        else BestTrial(
-            found.number, found.score or 0.0, found.best_epoch or 0, found.hyperparameters
-        ),
+        else BestTrial(found.number, found.score or 0.0, found.best_epoch or 0, found.hyperparameters),
         cost=_cost(session, row.id),
         warnings=row.warnings,
         error=row.error,
@@ -421,10 +413,8 @@ def _progress(session: Session, row: JobRow) -> Progress:
     counted = session.execute(
         select(TrialRow.state, func.count()).where(TrialRow.job_id == row.id).group_by(TrialRow.state)
     )
-    counts = {state: count for state, count in counted}
-    epochs = session.scalar(
-        select(func.count()).select_from(EpochRow).where(EpochRow.job_id == row.id)
-    )
+    counts = dict(counted.tuples())
+    epochs = session.scalar(select(func.count()).select_from(EpochRow).where(EpochRow.job_id == row.id))
     elapsed = ((row.end_time or datetime.now(UTC)) - row.create_time).total_seconds()
     return Progress(
         max_trials=row.max_trials,

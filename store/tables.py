@@ -108,9 +108,7 @@ class TrialRow(Leased, Table):
 class EpochRow(Table):
     __tablename__ = "epochs"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["job_id", "number"], ["trials.job_id", "trials.number"], ondelete="CASCADE"
-        ),
+        ForeignKeyConstraint(["job_id", "number"], ["trials.job_id", "trials.number"], ondelete="CASCADE"),
     )
 
     job_id: Mapped[str] = mapped_column(String(40), primary_key=True)

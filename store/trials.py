@@ -199,9 +199,7 @@ def release(session: Session, job_id: str, number: int) -> None:
 def _waiting(stop: Any) -> dict[str, Any]:
     """Values of a trial that waits again; one that was told to stop is cancelled instead."""
     return {
-        "state": case(
-            (stop.is_(None), literal(TrialState.PENDING)), else_=literal(TrialState.CANCELLED)
-        ),
+        "state": case((stop.is_(None), literal(TrialState.PENDING)), else_=literal(TrialState.CANCELLED)),
         "lease_expires_at": None,
         "end_time": case((stop.is_(None), None), else_=clock()),
         "sent_at": 0.0,
@@ -303,17 +301,13 @@ def get(session: Session, job_id: str, number: int) -> Trial:
 
 
 def epochs(session: Session, job_id: str, number: int) -> list[Epoch]:
-    rows = session.scalars(
-        select(EpochRow).where(*_epochs_of(job_id, number)).order_by(EpochRow.epoch)
-    )
+    rows = session.scalars(select(EpochRow).where(*_epochs_of(job_id, number)).order_by(EpochRow.epoch))
     return [Epoch(row.epoch, row.seconds, row.learning_rate, row.metrics) for row in rows]
 
 
 def every(session: Session, job_id: str) -> list[Trial]:
     """All trials of a job by number, without their epochs."""
-    rows = session.scalars(
-        select(TrialRow).where(TrialRow.job_id == job_id).order_by(TrialRow.number)
-    )
+    rows = session.scalars(select(TrialRow).where(TrialRow.job_id == job_id).order_by(TrialRow.number))
     return [_trial(row) for row in rows]
 
 
@@ -328,9 +322,7 @@ def page(
     return Page([_trial(row) for row in found.items], found.next_page_token)
 
 
-def _ordered(
-    query: Select[tuple[TrialRow]], session: Session, job_id: str, order_by: str
-) -> Select[tuple[TrialRow]]:
+def _ordered(query: Select[Any], session: Session, job_id: str, order_by: str) -> Select[Any]:
     if order_by == "score":
         spec = session.scalar(select(JobRow.spec).where(JobRow.id == job_id)) or {}
         sign = -1.0 if spec["objective"]["direction"] == "maximize" else 1.0
@@ -344,9 +336,7 @@ def _ordered(
 
 def touch_job(session: Session, job_id: str) -> None:
     """Moves the job's revision, for something that clients can see has changed."""
-    updated(
-        session, update(JobRow).where(JobRow.id == job_id).values(revision=JobRow.revision + 1)
-    )
+    updated(session, update(JobRow).where(JobRow.id == job_id).values(revision=JobRow.revision + 1))
 
 
 def count_in_flight(session: Session, job_id: str) -> int:

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def worker_id() -> str:
     """Names the worker (not the slot); set by the parent before it forks."""
-    return os.environ.setdefault(
-        "TUNESERVE_INTERNAL_WORKER_ID", f"{socket.gethostname()[:60]}-{os.getpid()}"
-    )
+    return os.environ.setdefault("TUNESERVE_INTERNAL_WORKER_ID", f"{socket.gethostname()[:60]}-{os.getpid()}")
 
 
 @dataclass

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import OperationalError
+
 from schemas.artifacts import Artifact
 from schemas.jobs import load_spec
 from schemas.logs import logger
@@ -56,9 +58,11 @@ def _owned(context: Context, work: Work, lease: Lease) -> None:
     with keeper, tempfile.TemporaryDirectory(dir=context.scratch) as folder:
         try:
             _make(context, work, lease, keeper, Path(folder))
-        except (LeaseLost, Unavailable):
-            # Reconcile sends it again; nothing was published.
+        except LeaseLost:
             raise
+        except (Unavailable, OperationalError) as error:
+            # The lease ends, and reconcile sends it again; nothing was published.
+            _log.warning("finishing lost to infrastructure", job=work.id, error=str(error))
         except Interrupted:
             _settle(context, work.id)
         except Exception as error:
@@ -115,9 +119,7 @@ def _publish(context: Context, prefix: str, file: Path) -> Artifact:
 
     path = f"{prefix}/{file.name}"
     context.blobs.put(path, file)
-    return Artifact(
-        file.name, path, file.stat().st_size, sha256_of(file), MEDIA_TYPES[file.name]
-    )
+    return Artifact(file.name, path, file.stat().st_size, sha256_of(file), MEDIA_TYPES[file.name])
 
 
 def _result(best: Trial, done: "Finished") -> dict[str, Any]:

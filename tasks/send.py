@@ -44,5 +44,3 @@ class Sender:
             self._app.send_task(name, arguments, queue=queue, retry=False, **options)
         except (OperationalError, KombuError, RedisError, OSError) as error:
             _log.warning("message not sent", task=name, arguments=arguments, error=str(error))
-
-

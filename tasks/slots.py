@@ -15,9 +15,7 @@ def gpus(environment: Mapping[str, str]) -> list[str]:
     if visible is not None:
         return [name for name in visible.split(",") if name not in ("", "-1")]
     try:
-        listed = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True
-        )
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
     return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import OperationalError
+
 from schemas.jobs import JobSpec, load_spec
 from schemas.logs import logger
 from schemas.problems import Unavailable
@@ -57,6 +59,10 @@ def _owned(context: Context, work: Work, claim: Claim) -> None:
             with context.database.write() as session:
                 trials.lose(session, claim.lease, error.code, error.detail)
             return
+        except OperationalError as error:
+            # The database is away: the lease ends, and reconcile gives the trial to another.
+            _log.warning("trial lost to infrastructure", job=work.id, error=str(error))
+            return
         except Exception as error:
             _log.exception("trial failed", job=work.id, trial=claim.lease.number)
             outcome = Outcome(TrialState.FAILED, error=_internal(error))
@@ -74,9 +80,7 @@ def _complete(context: Context, claim: Claim, outcome: Outcome) -> None:
         trials.complete(session, claim.lease, outcome)
 
 
-def _outcome(
-    context: Context, work: Work, spec: JobSpec, claim: Claim, keeper: Keeper
-) -> Outcome:
+def _outcome(context: Context, work: Work, spec: JobSpec, claim: Claim, keeper: Keeper) -> Outcome:
     from tuning import trial
 
     reporter = _Reporter(context, claim, keeper)
@@ -85,9 +89,7 @@ def _outcome(
     result = trial.run(spec, recipe, arrays, reporter, context.settings.max_parameters)
     if result.failure is not None:
         error = {"code": result.failure.code, "message": result.failure.message}
-        return Outcome(
-            TrialState.FAILED, parameters=result.parameters, error=error, device=result.device
-        )
+        return Outcome(TrialState.FAILED, parameters=result.parameters, error=error, device=result.device)
     if reporter.stopped == TIMEOUT:
         return _ended_by(TIMEOUT)
     if result.best is None or reporter.stopped == trials.CANCELLED:
@@ -138,7 +140,10 @@ def _ended_by(reason: str) -> Outcome:
 
 def _internal(error: Exception) -> dict[str, str]:
     # The text of an unforeseen error may hold paths; it is in the log.
-    return {"code": "internal", "message": f"The trial failed unexpectedly ({type(error).__name__})."}
+    return {
+        "code": "internal",
+        "message": f"The trial failed unexpectedly ({type(error).__name__}).",
+    }
 
 
 def _publish_weights(

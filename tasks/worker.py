@@ -35,21 +35,21 @@ _warm = Value("i", 0)
 def register(app: Celery, context: Context) -> None:
     """The tasks, thin over the functions that do the work."""
 
-    @app.task(name="plan")  # type: ignore[untyped-decorator]
+    @app.task(name="plan")
     def _plan(job_id: str) -> None:
         plan(context, job_id)
 
-    @app.task(name="trial")  # type: ignore[untyped-decorator]
+    @app.task(name="trial")
     def _trial(job_id: str, number: int) -> None:
         run_trial(context, job_id, number)
         gc.collect()
 
-    @app.task(name="finish")  # type: ignore[untyped-decorator]
+    @app.task(name="finish")
     def _finish(job_id: str) -> None:
         finish(context, job_id)
         gc.collect()
 
-    @app.task(name="reconcile")  # type: ignore[untyped-decorator]
+    @app.task(name="reconcile")
     def _reconcile() -> None:
         reconcile(context)
 
@@ -79,9 +79,7 @@ def run_control(settings: Settings) -> None:
     app = make_app(settings)
     register(app, Context(settings))
     beat = ["--beat", "--scheduler", "celery.beat:Scheduler"]
-    app.worker_main(
-        ["worker", "--queues", CONTROL, "--pool", "solo", *beat, *_common(settings, CONTROL)]
-    )
+    app.worker_main(["worker", "--queues", CONTROL, "--pool", "solo", *beat, *_common(settings, CONTROL)])
 
 
 def _common(settings: Settings, queue: str) -> list[str]:

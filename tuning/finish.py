@@ -27,7 +27,14 @@ MEDIA_TYPES = {
     REPRODUCE: "application/json",
 }
 CLASS_NAMES = "class_names.json"
-_DISTRIBUTIONS = ("tuneserve-server", "keras", "keras-tuner", "tensorflow-cpu", "tensorflow", "numpy")
+_DISTRIBUTIONS = (
+    "tuneserve-server",
+    "keras",
+    "keras-tuner",
+    "tensorflow-cpu",
+    "tensorflow",
+    "numpy",
+)
 
 
 class VerificationFailed(RuntimeError):

@@ -41,9 +41,7 @@ def tidied(space: Space, values: Mapping[str, Value]) -> dict[str, Value]:
         for one in space
         if isinstance(one.distribution, FloatRange) and one.distribution.step is not None
     }
-    return {
-        name: tidy(float(value)) if name in stepped else value for name, value in values.items()
-    }
+    return {name: tidy(float(value)) if name in stepped else value for name, value in values.items()}
 
 
 def _collected(space: Space, declare: Any) -> keras_tuner.HyperParameters:

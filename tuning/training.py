@@ -79,9 +79,7 @@ class Progress:
     weights: list[Array] = field(default_factory=list)
 
 
-def compiled(
-    recipe: Recipe, training_x: Array, classes: int, seed: int, max_parameters: int
-) -> keras.Model:
+def compiled(recipe: Recipe, training_x: Array, classes: int, seed: int, max_parameters: int) -> keras.Model:
     """A fresh model, ready to be trained.
 
     Raises:

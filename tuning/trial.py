@@ -35,9 +35,7 @@ class Result:
     interrupted: bool = False
 
 
-def run(
-    spec: JobSpec, recipe: Recipe, arrays: Arrays, reporter: Reporter, max_parameters: int
-) -> Result:
+def run(spec: JobSpec, recipe: Recipe, arrays: Arrays, reporter: Reporter, max_parameters: int) -> Result:
     """Trains one configuration; its failures are results, not exceptions.
 
     What the reporter raises (other than `Interrupted`) comes through.
@@ -48,13 +46,9 @@ def run(
     try:
         indices = divide(arrays.y, spec.split, spec.seed)
         share, validation = _share(arrays, indices.training), _share(arrays, indices.validation)
-        model = training.compiled(
-            recipe, share.x, len(arrays.class_names), spec.seed, max_parameters
-        )
+        model = training.compiled(recipe, share.x, len(arrays.class_names), spec.seed, max_parameters)
         parameters = int(model.count_params())
-        training.train(
-            model, recipe.training, share, validation, spec.objective, reporter, progress
-        )
+        training.train(model, recipe.training, share, validation, spec.objective, reporter, progress)
     except Interrupted:
         interrupted = True
     except Exception as error:

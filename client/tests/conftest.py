@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sdk_server import Server
+
 from tuneserve import Client
 
 

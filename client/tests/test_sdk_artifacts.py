@@ -6,8 +6,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
-import tuneserve
 from sdk_server import Answer
+
+import tuneserve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,9 +62,7 @@ def test_a_bad_download_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_download_is_sent_on_to_the_store(
-    server: Server, finished: tuneserve.Job, tmp_path: Path
-) -> None:
+def test_download_is_sent_on_to_the_store(server: Server, finished: tuneserve.Job, tmp_path: Path) -> None:
     # Another host name, so that the key must not go with the request.
     port = server.server_address[1]
     server.on(FILE, Answer(307, b"", {"Location": f"http://localhost:{port}/store"}))

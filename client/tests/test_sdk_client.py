@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-import tuneserve
 from sdk_server import Answer
+
+import tuneserve
 from tuneserve import Client, errors
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ def test_loopback_goes_past_a_proxy(server: Server, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_retries_and_keeps_one_idempotency_key(
-    server: Server, client: Client, job, status: int
-) -> None:
+def test_retries_and_keeps_one_idempotency_key(server: Server, client: Client, job, status: int) -> None:
     server.on("POST /v1/jobs", Answer(status, {}, NOW), Answer(cut=0), Answer(202, job()))
     assert client.jobs.create({"seed": 0}).id == "job_1"
     assert server.count("POST") == 3
@@ -127,9 +126,7 @@ def test_html_page_is_a_clear_error(server: Server, client: Client) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>Log in</html>", b"", b"[1]", b"\xff"])
-def test_success_without_a_json_object_is_an_api_error(
-    server: Server, client: Client, body: bytes
-) -> None:
+def test_success_without_a_json_object_is_an_api_error(server: Server, client: Client, body: bytes) -> None:
     server.on("GET " + JOB, Answer(200, body, {"Content-Type": "text/html"}))
     with pytest.raises(tuneserve.ApiError, match="not an answer of Tuneserve") as caught:
         client.jobs.get("job_1")

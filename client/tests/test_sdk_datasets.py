@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import tuneserve
 from sdk_server import Answer
+
+import tuneserve
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sdk_server import Server
+
     from tuneserve import Client
 
 X = np.arange(4 * 8 * 8, dtype="uint8").reshape(4, 8, 8)
@@ -82,9 +84,7 @@ def test_labels(server: Server, client: Client, y, names, expected: list) -> Non
         (X, [0, 1, 0, 1], ["a", "a"], "same name twice"),
     ],
 )
-def test_arrays_that_do_not_go_together(
-    server: Server, client: Client, x, y, names, message: str
-) -> None:
+def test_arrays_that_do_not_go_together(server: Server, client: Client, x, y, names, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         client.datasets.upload(x, y, class_names=names)
     assert not server.asked

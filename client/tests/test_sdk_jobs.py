@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-import tuneserve
 from sdk_server import Answer
+
+import tuneserve
 from tuneserve.progress import ProgressLine
 
 if TYPE_CHECKING:
     from sdk_server import Server
+
     from tuneserve import Client
 
 JOB = "GET /v1/jobs/job_1"
@@ -104,9 +106,7 @@ def test_wait_times_out(server: Server, client: Client, job) -> None:
     assert len(server.asked) <= 4
 
 
-def test_wait_raises_for_a_failed_job_unless_told_not_to(
-    server: Server, client: Client, job
-) -> None:
+def test_wait_raises_for_a_failed_job_unless_told_not_to(server: Server, client: Client, job) -> None:
     problem = {"code": "no_completed_trial", "title": "No trial", "detail": "All 3 failed."}
     server.on(JOB, Answer(200, job("failed", error=problem)))
     failed = client.jobs.get("job_1")

@@ -10,8 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tuneserve
 from sdk_server import Answer
+
+import tuneserve
 
 if TYPE_CHECKING:
     from sdk_server import Server
@@ -35,9 +36,7 @@ def test_the_python_runs(server: Server, job, tmp_path: Path) -> None:
     code = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     environment = {**os.environ, "TUNESERVE_URL": server.url, "TUNESERVE_API_KEY": "tns_k_s"}
     command = [sys.executable, "-c", code]
-    ran = subprocess.run(
-        command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, check=False
-    )
+    ran = subprocess.run(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, check=False)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert (tmp_path / "models" / "model.keras").read_bytes() == b"model"
 

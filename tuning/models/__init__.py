@@ -31,9 +31,9 @@ def build(
     if parameters > max_parameters:
         raise Infeasible(f"the model has {parameters:,} parameters; {max_parameters:,} are allowed")
     pixels = keras.Input(shape=tuple(shape), name="pixels")
-    scaled = keras.layers.Rescaling(
-        1.0 / scaling.scale, -scaling.offset / scaling.scale, name="scaling"
-    )(pixels)
+    scaled = keras.layers.Rescaling(1.0 / scaling.scale, -scaling.offset / scaling.scale, name="scaling")(
+        pixels
+    )
     features = BUILDERS[model.family](model, scaled)
     logits = keras.layers.Dense(classes, name="logits")(features)
     return keras.Model(pixels, logits, name=model.family)

@@ -5,6 +5,10 @@ from keras import layers
 
 from schemas.models import Cnn
 
+# Keras' default of 0.99 needs hundreds of steps before the moving statistics mean anything: a data set
+# of a thousand images has 40 steps an epoch, and is scored by noise for its first epochs.
+NORM_MOMENTUM = 0.9
+
 
 def build(model: Cnn, pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Features (batch, dense_units), or the flattened map when there is no hidden layer."""
@@ -31,7 +35,7 @@ def _block(model: Cnn, block: int, features: keras.KerasTensor) -> keras.KerasTe
         name=f"conv_{block}",
     )(features)
     if model.batch_norm:
-        features = layers.BatchNormalization(name=f"norm_{block}")(features)
+        features = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"norm_{block}")(features)
     features = layers.Activation(model.activation, name=f"activation_{block}")(features)
     return layers.MaxPooling2D(name=f"pool_{block}")(features)
 

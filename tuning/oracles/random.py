@@ -34,9 +34,7 @@ class RandomOracle(RebuiltOracle, RandomSearchOracle):  # type: ignore[misc]
         """The first trial has the defaults that the spec gives, and random values elsewhere."""
         values: dict[str, Value] | None = self._random_values()
         given = {
-            one.name: one.distribution.default
-            for one in self.space
-            if one.distribution.default is not None
+            one.name: one.distribution.default for one in self.space if one.distribution.default is not None
         }
         if values is None or not given:
             return values

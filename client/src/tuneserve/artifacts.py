@@ -43,7 +43,7 @@ def save(artifact: Artifact, chunks: Iterable[bytes], path: str | os.PathLike[st
 def target_of(artifact: Artifact, path: str | os.PathLike[str]) -> Path:
     """The file that `path` stands for: in a directory, the artifact keeps its own name."""
     separators = tuple(filter(None, (os.sep, os.altsep)))
-    is_directory = os.path.isdir(path) or os.fspath(path).endswith(separators)
+    is_directory = Path(path).is_dir() or os.fspath(path).endswith(separators)
     # Only the last part: the name comes from the service and must stay in the directory.
     return Path(path) / Path(artifact.name).name if is_directory else Path(path)
 

