@@ -410,10 +410,8 @@ def best_trial(session: Session, job_id: str, spec: Mapping[str, Any]) -> TrialR
 
 
 def _progress(session: Session, row: JobRow) -> Progress:
-    counted = session.execute(
-        select(TrialRow.state, func.count()).where(TrialRow.job_id == row.id).group_by(TrialRow.state)
-    )
-    counts = dict(counted.tuples())
+    states = select(TrialRow.state, func.count()).where(TrialRow.job_id == row.id)
+    counts = {state: count for state, count in session.execute(states.group_by(TrialRow.state))}  # noqa: C416
     epochs = session.scalar(select(func.count()).select_from(EpochRow).where(EpochRow.job_id == row.id))
     elapsed = ((row.end_time or datetime.now(UTC)) - row.create_time).total_seconds()
     return Progress(
