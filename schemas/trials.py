@@ -44,7 +44,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trial:
-    """``epochs`` is filled in for a single trial, and None in a list."""
+    """``epochs`` is None where nobody asked for them; ``folds`` is for cross-validation."""
 
     number: int
     state: TrialState
@@ -59,6 +59,7 @@ class Trial:
     start_time: datetime | None
     end_time: datetime | None
     epochs: Sequence[Epoch] | None = None
+    folds: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -100,6 +101,7 @@ class TrialSchema(AnswerSchema):
     start_time = Timestamp(required=True, allow_none=True)
     end_time = Timestamp(required=True, allow_none=True)
     epochs = List(Nested(EpochSchema), allow_none=True)
+    folds = List(Dict(), allow_none=True)
 
 
 class TrialQuerySchema(PageQuerySchema):

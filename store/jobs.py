@@ -200,7 +200,8 @@ def state(session: Session, job_id: str) -> JobState | None:
 
 
 def _deadline_passed(session: Session, row: JobRow) -> bool:
-    return row.deadline is not None and bool(session.scalar(select(clock())) or row.deadline < 0)
+    # SQLite answers with 0 or 1.
+    return row.deadline is not None and bool(session.scalar(select(clock() > row.deadline)))
 
 
 def claim_finish(session: Session, job_id: str, worker: str, seconds: float) -> Lease | None:

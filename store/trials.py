@@ -297,12 +297,16 @@ def get(session: Session, job_id: str, number: int) -> Trial:
         NotFound: no such trial.
     """
     trial = _trial(_row(session, job_id, number))
-    return replace(trial, epochs=epochs(session, job_id, number))
+    return replace(trial, epochs=_curves(session, job_id, [number])[number])
 
 
-def epochs(session: Session, job_id: str, number: int) -> list[Epoch]:
-    rows = session.scalars(select(EpochRow).where(*_epochs_of(job_id, number)).order_by(EpochRow.epoch))
-    return [Epoch(row.epoch, row.seconds, row.learning_rate, row.metrics) for row in rows]
+def _curves(session: Session, job_id: str, numbers: Sequence[int]) -> dict[int, list[Epoch]]:
+    """The epochs of each of these trials, in one query."""
+    curves: dict[int, list[Epoch]] = {number: [] for number in numbers}
+    mine = (EpochRow.job_id == job_id, EpochRow.number.in_(numbers))
+    for row in session.scalars(select(EpochRow).where(*mine).order_by(EpochRow.number, EpochRow.epoch)):
+        curves[row.number].append(Epoch(row.epoch, row.seconds, row.learning_rate, row.metrics))
+    return curves
 
 
 def every(session: Session, job_id: str) -> list[Trial]:
@@ -319,7 +323,9 @@ def page(
     if state is not None:
         query = query.where(TrialRow.state == state)
     found = paged(session, _ordered(query, session, job_id, order_by), size, token)
-    return Page([_trial(row) for row in found.items], found.next_page_token)
+    curves = _curves(session, job_id, [row.number for row in found.items])
+    listed = [replace(_trial(row), epochs=curves[row.number]) for row in found.items]
+    return Page(listed, found.next_page_token)
 
 
 def _ordered(query: Select[Any], session: Session, job_id: str, order_by: str) -> Select[Any]:

@@ -161,6 +161,14 @@ class Job:
         found = self._client.pages(path, state=state, order_by=order_by, page_size=page_size)
         return map(Trial.parse, found)
 
+    def trial(self, number: int) -> Trial:
+        """One trial by its number.
+
+        Raises:
+            NotFound: The job has no such trial.
+        """
+        return Trial.parse(self._client.get(api_path("jobs", self.id, "trials", str(number))))
+
     def best_result(self) -> Best:
         """The best trial in full, with its scores on the validation and the test share.
 
