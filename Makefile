@@ -45,7 +45,7 @@ format: $(READY) ## put the code into form
 	@$(BIN)/ruff format --quiet .
 
 bench: $(READY) ## the numbers that the README claims
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
 # Names, versions and hashes only: where a package comes from is the business of whoever installs it.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

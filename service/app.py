@@ -1,5 +1,7 @@
 """The application: what it is made of, in order."""
 
+from threading import BoundedSemaphore
+
 from flask import Flask, redirect, request
 from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response
@@ -56,6 +58,7 @@ def create_app(settings: Settings) -> Flask:
         database=Database(settings.database_url),
         blobs=BlobStore(settings.storage_url),
         send=Sender(settings),
+        waiting=BoundedSemaphore(max(1, settings.api_threads * 3 // 4)),
     )
     app.url_map.converters.update(id=IdConverter, name=NameConverter, number=NumberConverter)
     app.json.sort_keys = False  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any, cast
 
 from flask import current_app, g
@@ -25,6 +26,8 @@ class Services:
     database: Database
     blobs: BlobStore
     send: Sender
+    # Requests that may wait for a change at once: the rest of the threads are for those that do not.
+    waiting: BoundedSemaphore
 
 
 def services() -> Services:

@@ -1,5 +1,8 @@
 """`/v1/datasets`: images with labels, uploaded once and used by many jobs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +23,7 @@ from service.jobs import next_link
 from service.transactions import digest_of, once, reads, writes
 from service.uploads import MULTIPART, OCTETS, Upload, received
 from store import datasets
+from store.ids import new_id
 
 blueprint = Blueprint("datasets", __name__, description="Images with labels.")
 
@@ -48,9 +52,9 @@ def create(query: dict[str, Any]) -> Response:
         name = _name(query["name"] or upload.name)
         limit = 8 * context.services().settings.max_upload_bytes
         described = describe_npz(upload.file, upload.digest, name, limit)
-        # The bytes go first: a row must never name a blob that is not there.
-        _keep_blob(upload)
-        return once(digest_of(upload.digest, name), lambda: _created(described))
+        with _stored(upload) as dataset_id:
+            found = replace(described, id=dataset_id)
+            return once(digest_of(upload.digest, name), lambda: _created(found))
 
 
 def _name(given: str | None) -> str:
@@ -60,9 +64,22 @@ def _name(given: str | None) -> str:
     return name
 
 
-def _keep_blob(upload: Upload) -> None:
-    path = datasets.blob_path(context.project(), upload.digest)
+@contextmanager
+def _stored(upload: Upload) -> Iterator[str]:
+    """Puts the bytes under a new id; takes them away again if no row came to name them.
+
+    Before the transaction, which would keep other writers waiting for as long as the bytes take; and before
+    the row, which must never name a blob that is not there.
+    """
+    dataset_id, project = new_id("ds"), context.project()
+    path = datasets.blob_path(project, dataset_id)
     context.services().blobs.put(path, upload.file)
+    try:
+        yield dataset_id
+    finally:
+        with context.reading() as session:
+            if not datasets.exists(session, dataset_id):
+                context.services().blobs.delete(path)
 
 
 def _created(described: Dataset) -> Response:
@@ -98,5 +115,5 @@ def get(dataset_id: str) -> Dataset:
 def delete(dataset_id: str) -> None:
     """Remove an upload that no unfinished job uses."""
     gone = datasets.remove(context.session(), context.project(), dataset_id)
-    path = datasets.blob_path(context.project(), gone.digest)
+    path = datasets.blob_path(context.project(), gone.id)
     context.after_commit(context.services().blobs.delete, path)

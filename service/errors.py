@@ -2,12 +2,14 @@
 
 import json
 import re
+import time
 import uuid
 from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import HTTPException
 
 from schemas import problems
@@ -34,6 +36,7 @@ def handle_errors(app: Flask) -> None:
     """Maps everything that is raised to a problem, in this one place."""
     app.before_request(_take_request_id)
     app.after_request(_give_request_id)
+    app.after_request(_note)
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _http)
     for kind in (OperationalError, InterfaceError, PoolTimeout):
@@ -44,10 +47,21 @@ def handle_errors(app: Flask) -> None:
 def _take_request_id() -> None:
     given = request.headers.get(REQUEST_ID, "")
     g.request_id = given if re.fullmatch(r"[\w.:-]{1,128}", given, re.ASCII) else uuid.uuid4().hex
+    g.began = time.monotonic()
+    # Every line that is logged for this request carries it.
+    clear_contextvars()
+    bind_contextvars(request_id=g.request_id)
 
 
 def _give_request_id(response: Response) -> Response:
     response.headers[REQUEST_ID] = g.get("request_id", "")
+    return response
+
+
+def _note(response: Response) -> Response:
+    milliseconds = round(1000 * (time.monotonic() - g.get("began", time.monotonic())), 1)
+    details = {"method": request.method, "path": request.path, "status": response.status_code}
+    _log.info("request", **details, milliseconds=milliseconds)
     return response
 
 
@@ -88,5 +102,5 @@ def _database_away(error: Exception) -> Response:
 
 
 def _unforeseen(error: Exception) -> Response:
-    _log.error("unforeseen error", path=request.path, request_id=g.get("request_id"), exc_info=error)
+    _log.error("unforeseen error", path=request.path, exc_info=error)
     return render(problems.InternalError("internal", "Something went wrong here; it is in the log."))

@@ -193,10 +193,20 @@ def _is_known(revision: int) -> bool:
 
 def _awaited(job_id: str, seconds: int) -> int:
     """The job's revision, once it is one that the client does not have, or the time is over."""
-    until = time.monotonic() + seconds
-    while True:
-        with context.reading() as session:
-            revision = jobs.revision(session, context.project(), job_id)
-        if not _is_known(revision) or time.monotonic() >= until:
-            return revision
-        time.sleep(_LOOK_SECONDS)
+    revision = _revision(job_id)
+    waiting = context.services().waiting
+    if not seconds or not _is_known(revision) or not waiting.acquire(blocking=False):
+        return revision
+    try:
+        until = time.monotonic() + seconds
+        while _is_known(revision) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+            revision = _revision(job_id)
+    finally:
+        waiting.release()
+    return revision
+
+
+def _revision(job_id: str) -> int:
+    with context.reading() as session:
+        return jobs.revision(session, context.project(), job_id)

@@ -8,14 +8,14 @@ from schemas.datasets import BUILTIN_PREFIX, BUILTINS, Dataset, LabelClass
 from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
 from schemas.states import JobState
-from store.ids import new_id
 from store.pages import paged
 from store.tables import DatasetRow, JobRow
 
 
-def blob_path(project: str, digest: str) -> str:
-    """Where the bytes of an uploaded data set lie; the same bytes lie in one place."""
-    return f"datasets/{project}/{digest.removeprefix('sha256:')}.npz"
+def blob_path(project: str, dataset_id: str) -> str:
+    """Where the bytes of an upload lie. Not under their digest: deleting one upload must never take the
+    bytes of the same upload made again."""
+    return f"datasets/{project}/{dataset_id}.npz"
 
 
 def create(session: Session, project: str, found: Dataset) -> tuple[Dataset, bool]:
@@ -24,7 +24,7 @@ def create(session: Session, project: str, found: Dataset) -> tuple[Dataset, boo
     if known is not None:
         return known, False
     row = DatasetRow(
-        id=new_id("ds"),
+        id=found.id,
         project=project,
         name=found.name,
         kind=found.kind,
@@ -41,7 +41,7 @@ def create(session: Session, project: str, found: Dataset) -> tuple[Dataset, boo
             session.add(row)
     except IntegrityError:
         known = by_digest(session, project, found.digest)
-        assert known is not None
+        assert known is not None, "the digest is what was there already"
         return known, False
     return _dataset(row), True
 
@@ -49,6 +49,10 @@ def create(session: Session, project: str, found: Dataset) -> tuple[Dataset, boo
 def by_digest(session: Session, project: str, digest: str) -> Dataset | None:
     row = session.scalar(select(DatasetRow).where(DatasetRow.project == project, DatasetRow.digest == digest))
     return None if row is None else _dataset(row)
+
+
+def exists(session: Session, dataset_id: str) -> bool:
+    return session.get(DatasetRow, dataset_id) is not None
 
 
 def get(session: Session, project: str, dataset_id: str) -> Dataset:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from schemas.datasets import Dataset
@@ -332,7 +332,9 @@ def hand_back_all(session: Session, worker: str) -> list[str]:
     """Finishing jobs of a worker that is shutting down."""
     mine = (JobRow.worker == worker, JobRow.state == JobState.FINISHING)
     found = list(session.scalars(select(JobRow.id).where(*mine)))
-    updated(session, update(JobRow).where(*mine).values(lease_expires_at=None, sent_at=0.0))
+    # An attempt that was broken off on purpose is none: see `tasks.finish.MAX_ATTEMPTS`.
+    waiting = {"lease_expires_at": None, "sent_at": 0.0, "attempt": JobRow.attempt - 1}
+    updated(session, update(JobRow).where(*mine).values(**waiting))
     return found
 
 
@@ -340,18 +342,6 @@ def count_fault(session: Session, job_id: str) -> int:
     """Notes an error over this row; says how many there have been."""
     updated(session, update(JobRow).where(JobRow.id == job_id).values(faults=JobRow.faults + 1))
     return int(session.scalar(select(JobRow.faults).where(JobRow.id == job_id)) or 0)
-
-
-def remove(session: Session, project: str, job_id: str) -> None:
-    """Deletes the rows of a finished job.
-
-    Raises:
-        NotFound: there is none in this project.
-        Conflict: it has not ended.
-    """
-    if not JobState(_row(session, project, job_id).state).is_terminal:
-        raise Conflict("job_running", "The job has not ended; cancel it first.")
-    session.execute(delete(JobRow).where(JobRow.id == job_id))
 
 
 def result(session: Session, project: str, job_id: str) -> dict[str, Any] | None:

@@ -67,7 +67,7 @@ class Context:
         return self.shelf.get(work.dataset_digest, lambda: open_npz(self._fetched(work)))
 
     def _fetched(self, work: Work) -> Path:
-        path = datasets.blob_path(work.project, work.dataset_digest)
+        path = datasets.blob_path(work.project, work.dataset)
         local = Path(self.settings.data_folder) / "cache" / path
         if not local.exists():
             self.blobs.fetch(path, local)

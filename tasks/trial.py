@@ -33,6 +33,7 @@ def run_trial(context: Context, job_id: str, number: int) -> None:
         work = jobs.work(session, job_id)
     if claim is None or work is None:
         return
+    _log.info("trial started", job=job_id, trial=number, attempt=claim.attempt)
     try:
         _owned(context, work, claim)
     except LeaseLost:
@@ -76,6 +77,8 @@ def _renew(context: Context, claim: Claim) -> str | None:
 
 
 def _complete(context: Context, claim: Claim, outcome: Outcome) -> None:
+    lease, error = claim.lease, (outcome.error or {}).get("code")
+    _log.info("trial ended", job=lease.job_id, trial=lease.number, state=outcome.state, code=error)
     with context.database.write() as session:
         trials.complete(session, claim.lease, outcome)
 
