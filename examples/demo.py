@@ -73,7 +73,8 @@ def show(job: Job) -> None:
     for name, value in best.hyperparameters.items():
         print(f"  {name} = {short(value)}")
     print(f"Validation accuracy: {best.validation['accuracy']:.4f}")
-    assert best.test is not None and best.verified is not None
+    assert best.test is not None
+    assert best.verified is not None
     print(f"Test accuracy:       {best.test['accuracy']:.4f} (images that no trial saw)")
     print(f"Loaded again:        {best.verified['accuracy']:.4f} (model.keras, evaluated once more)")
 

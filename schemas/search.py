@@ -1,5 +1,7 @@
 """How to search, for what, and for how long."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +50,26 @@ class Objective:
             return True
         return score > other if self.direction == "maximize" else score < other
 
+    def prefers(self, metrics: Mapping[str, float | None], other: Mapping[str, float | None]) -> bool:
+        """Whether one epoch (or one trial's best) is to be preferred to another.
+
+        Accuracies on few images are often equal; then the lower validation loss decides.
+        """
+        score, known = metrics.get(self.metric), other.get(self.metric)
+        if score is None or score != known:
+            return score is not None and self.is_better(score, known)
+        return _loss(metrics) < _loss(other)
+
     def is_met(self, score: float | None) -> bool:
         """Whether the score is as good as the target, if there is one."""
         if score is None or self.target is None:
             return False
         return not self.is_better(self.target, score)
+
+
+def _loss(metrics: Mapping[str, float | None]) -> float:
+    loss = metrics.get("val_loss")
+    return math.inf if loss is None else loss
 
 
 class ObjectiveSchema(StrictSchema):

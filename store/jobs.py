@@ -389,13 +389,13 @@ def _job(session: Session, row: JobRow) -> Job:
 
 
 def best_trial(session: Session, job_id: str, spec: Mapping[str, Any]) -> TrialRow | None:
-    """The trial with the best score; of equal ones the first."""
+    """The trial that the objective prefers to all others."""
     maximize = spec["objective"]["direction"] == "maximize"
     return session.scalar(
         select(TrialRow)
         .where(TrialRow.job_id == job_id, TrialRow.state.in_(TrialState.scored()))
         .where(TrialRow.score.is_not(None))
-        .order_by(TrialRow.score.desc() if maximize else TrialRow.score.asc(), TrialRow.number)
+        .order_by(*trials.best_first(maximize))
         .limit(1)
     )
 

@@ -276,13 +276,15 @@ def weights_path(session: Session, job_id: str, number: int) -> str | None:
 
 def superseded_weights(session: Session, job_id: str, keep: int, maximize: bool) -> list[TrialRow]:
     """Trials with stored weights that are not among the ``keep`` best."""
-    order = TrialRow.score.desc() if maximize else TrialRow.score.asc()
-    ranked = (
-        select(TrialRow)
-        .where(TrialRow.job_id == job_id, TrialRow.weights.is_not(None))
-        .order_by(order, TrialRow.number)
-    )
+    stored = select(TrialRow).where(TrialRow.job_id == job_id, TrialRow.weights.is_not(None))
+    ranked = stored.order_by(*best_first(maximize))
     return list(session.scalars(ranked))[keep:]
+
+
+def best_first(maximize: bool) -> list[Any]:
+    """The order of `Objective.prefers`: by score, then by validation loss; of equal ones the first."""
+    loss = func.coalesce(TrialRow.metrics["val_loss"].as_float(), 1e300)
+    return [TrialRow.score.desc() if maximize else TrialRow.score.asc(), loss, TrialRow.number]
 
 
 def forget_weights(session: Session, job_id: str, number: int) -> None:

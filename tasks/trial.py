@@ -11,7 +11,7 @@ from schemas.jobs import JobSpec, load_spec
 from schemas.logs import logger
 from schemas.problems import Unavailable
 from schemas.states import TrialState
-from schemas.trials import Epoch
+from schemas.trials import Epoch, Trial
 from store import jobs, trials
 from store.jobs import Work
 from store.leases import LeaseLost
@@ -105,7 +105,7 @@ def _outcome(context: Context, work: Work, spec: JobSpec, claim: Claim, keeper: 
         metrics=result.best.metrics,
         parameters=result.parameters,
         device=result.device,
-        weights=_publish_weights(context, work, spec, claim, result, score),
+        weights=_publish_weights(context, work, spec, claim, result),
     )
 
 
@@ -155,14 +155,13 @@ def _publish_weights(
     spec: JobSpec,
     claim: Claim,
     result: "Result",
-    score: float | None,
 ) -> str | None:
     """Stores the weights if the job's model may be made of them; says where."""
     from tuning.trial import save_weights
 
-    known = [trial.score for trial in work.trials if trial.score is not None]
-    best = all(score is not None and spec.objective.is_better(score, other) for other in known)
-    if spec.result.refit or not best:
+    metrics = result.best.metrics if result.best is not None else {}
+    beaten = any(not spec.objective.prefers(metrics, trial.metrics) for trial in _scored(work))
+    if spec.result.refit or beaten:
         return None
     # Under the attempt's own name: an attempt that was presumed dead writes over nothing.
     path = f"jobs/{work.id}/trials/{claim.lease.number}/{claim.attempt}/weights.npz"
@@ -171,6 +170,10 @@ def _publish_weights(
         save_weights(result.weights, file)
         context.blobs.put(path, file)
     return path
+
+
+def _scored(work: Work) -> list[Trial]:
+    return [trial for trial in work.trials if trial.score is not None]
 
 
 def _forget_weights(context: Context, job_id: str, spec: JobSpec) -> None:

@@ -98,8 +98,8 @@ def compiled(recipe: Recipe, training_x: Array, classes: int, seed: int, max_par
         optimizer=optimizer(recipe.training),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        # XLA makes small convolutional nets about twice as slow on CPUs.
-        jit_compile="auto" if accelerators() else False,
+        # TensorFlow's XLA makes small convolutional nets about twice as slow on CPUs.
+        jit_compile="auto" if accelerators() or keras.backend.backend() != "tensorflow" else False,
     )
     return model
 
@@ -207,10 +207,8 @@ class _Watcher(_Interrupter):
                 raise NonFiniteObjective(f"{name} is {values.get(name)} in epoch {epoch + 1}")
 
     def _is_best(self, seen: Epoch) -> bool:
-        score = seen.metrics.get(self.objective.metric)
         best = self.progress.best
-        known = None if best is None else best.metrics[self.objective.metric]
-        return score is not None and self.objective.is_better(score, known)
+        return self.objective.prefers(seen.metrics, {} if best is None else best.metrics)
 
 
 def finite(value: float) -> float | None:
