@@ -115,7 +115,7 @@ class JobSpecSchema(StrictSchema):
 
     name = String(load_default="", validate=Sized(max=200))
     labels = Dict(
-        keys=String(validate=Sized(min=1, max=63)),
+        keys=String(validate=Pattern(r"[\w./-]{1,63}", "1 to 63 letters, digits, '.', '_', '-' or '/'.")),
         values=String(validate=Sized(max=255)),
         load_default=dict,
         validate=Sized(max=64),

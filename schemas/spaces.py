@@ -32,6 +32,8 @@ SAMPLINGS = ("linear", "log", "reverse_log")
 # What a grid takes from a range without a step: the middles of ten equally likely parts, as Keras
 # Tuner's grid does.
 UNSTEPPED_GRID_VALUES = 10
+# Real numbers on more steps than this are meant to be continuous.
+MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,19 @@ class Range(Distribution):
         return grown if self.sampling == "log" else self.max + self.min - grown
 
     def contains(self, value: Value) -> bool:
-        return not isinstance(value, (str, bool)) and self.min <= value <= self.max
+        if isinstance(value, (str, bool)) or not self.min <= value <= self.max:
+            return False
+        return self.step is None or value == self.nearest(value)
+
+    def nearest(self, value: float) -> float:
+        """The value on a step that is nearest to ``value``."""
+        assert self.step is not None
+        if self.sampling == "linear":
+            index = (value - self.min) / self.step
+        else:
+            grown = value if self.sampling == "log" else self.max + self.min - value
+            index = math.log(grown / self.min, self.step)
+        return tidy(self.on_step(min(max(round(index), 0), self.steps() - 1)))
 
 
 @dataclass(frozen=True)
@@ -326,6 +340,8 @@ def _check_range(given: Range, wrong: Any) -> None:
         wrong("step", "step must be greater than 0.")
     elif given.step is not None and given.sampling != "linear" and given.step <= 1:
         wrong("step", f"step must be greater than 1: with {given.sampling} sampling it is a factor.")
+    elif isinstance(given, FloatRange) and given.step is not None and given.steps() > MAX_STEPS:
+        wrong("step", f"step must leave at most {MAX_STEPS:,} values; leave it out for any value.")
     elif given.step is not None and given.steps() < 2:
         wrong("step", "step must leave at least two values between min and max.")
 

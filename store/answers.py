@@ -31,7 +31,8 @@ def begin(session: Session, project: str, key: str, digest: str) -> Answer | Non
     """
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(AnswerRow).values(project=project, key=key, digest=digest, create_time=clock())
-    if updated(session, statement.on_conflict_do_nothing()):
+    taken = statement.on_conflict_do_nothing().returning(AnswerRow.key)
+    if session.scalar(taken) is not None:
         return None
     row = session.get_one(AnswerRow, (project, key))
     return Answer(row.digest, row.status or 500, row.headers or {}, row.body or "")

@@ -1,8 +1,11 @@
 """The database: engines for SQLite and PostgreSQL, units of work, and the database's own clock."""
 
+import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from sqlalchemy.types import TypeDecorator
 
 # How long one writer waits for another before it gives up, in seconds (SQLite has one writer).
 _LOCK_TIMEOUT_SECONDS = 30
+_MIGRATING = threading.Lock()
 
 
 class clock(GenericFunction[float]):
@@ -97,7 +101,8 @@ class Database:
 
     def migrate(self) -> None:
         """Brings the tables to the newest revision; safe to run twice at once."""
-        with self.engine.connect() as connection:
+        # Alembic's environment is one for the whole process.
+        with _MIGRATING, self._writing.connect() as connection:
             _lock_migrations(connection)
             config = _alembic_config()
             config.attributes["connection"] = connection
@@ -128,7 +133,12 @@ def _sqlite_engine(url: str) -> Engine:
     if (file := make_url(url).database) not in (None, "", ":memory:"):
         Path(str(file)).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        url, connect_args={"timeout": _LOCK_TIMEOUT_SECONDS}, pool_size=10, max_overflow=40
+        url,
+        connect_args={"timeout": _LOCK_TIMEOUT_SECONDS},
+        pool_size=10,
+        max_overflow=40,
+        # SQLite compares JSON as text: an escaped letter would never equal the letter.
+        json_serializer=partial(json.dumps, ensure_ascii=False),
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

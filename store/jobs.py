@@ -20,10 +20,7 @@ from store.database import clock, seconds_between
 from store.ids import new_id
 from store.leases import Lease, updated
 from store.pages import paged
-from store.tables import ArtifactRow, EpochRow, JobRow, TrialRow
-
-# After so many errors over one job, reconcile leaves it alone: one bad row must not stop the rest.
-MAX_FAULTS = 3
+from store.tables import MAX_FAULTS, ArtifactRow, EpochRow, JobRow, TrialRow
 
 
 def create(
@@ -231,17 +228,22 @@ def succeed(session: Session, lease: Lease, result: Mapping[str, Any]) -> None:
 
 
 def fail(session: Session, job_id: str, error: Mapping[str, Any], **changes: Any) -> bool:
-    """Ends a job badly; what runs of it is told to stop."""
-    trials.stop_all(session, job_id, trials.CANCELLED)
-    return move(
-        session,
-        job_id,
-        JobState.FAILED,
-        error=dict(error),
-        end_time=clock(),
-        lease_expires_at=None,
-        **changes,
-    )
+    """Ends a job badly, if it may still end so; what runs of it is told to stop."""
+    ended = {"error": dict(error), "end_time": clock(), "lease_expires_at": None}
+    failed = move(session, job_id, JobState.FAILED, **ended, **changes)
+    if failed:
+        trials.stop_all(session, job_id, trials.CANCELLED)
+    return failed
+
+
+def give_back(session: Session, lease: Lease) -> None:
+    """The finishing cannot go on, through no fault of the job: it waits to be sent again.
+
+    Raises:
+        LeaseLost: the finishing is somebody else's by now.
+    """
+    waiting = {"lease_expires_at": None, "sent_at": clock(), "attempt": JobRow.attempt - 1}
+    leases.changed(session, lease, **waiting)
 
 
 def failure_causes(found: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -266,12 +268,9 @@ def in_state(session: Session, *states: JobState) -> list[str]:
 
 def past_deadline(session: Session) -> list[str]:
     """Searching jobs whose time is over."""
-    searching = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.PAUSED))
-    return list(
-        session.scalars(
-            select(JobRow.id).where(searching, JobRow.deadline < clock(), JobRow.stop_reason.is_(None))
-        )
-    )
+    searching = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING))
+    late = (JobRow.deadline < clock(), JobRow.stop_reason.is_(None), JobRow.faults < MAX_FAULTS)
+    return list(session.scalars(select(JobRow.id).where(searching, *late)))
 
 
 def end_search(session: Session, job_id: str, reason: StopReason) -> None:

@@ -3,9 +3,9 @@
 import base64
 from typing import Any
 
-from sqlakeyset import BadBookmark, InvalidPage, PageSerializationError, select_page
-from sqlalchemy import Select
-from sqlalchemy.exc import DataError, ProgrammingError, StatementError
+from sqlakeyset import BadBookmark, Marker, PageSerializationError, select_page, unserialize_bookmark
+from sqlalchemy import Select, UnaryExpression
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from schemas.pages import Page
@@ -18,17 +18,16 @@ def paged(session: Session, query: Select[Any], size: int, token: str | None) ->
     Raises:
         Invalid: the token is not one that an earlier page gave.
     """
+    marker = None if token is None else _marker(token, query)
     try:
-        rows = select_page(session, query, per_page=size, page=_bookmark(token))
-    except (BadBookmark, InvalidPage, PageSerializationError, ValueError):
-        raise _forged() from None
-    except (DataError, ProgrammingError):
+        rows = select_page(session, query, per_page=size, page=marker)
+    except OperationalError:
+        raise
+    except (SQLAlchemyError, OverflowError):
+        if marker is None:
+            raise
         # A bookmark of the right form whose values are not of the columns' types.
         raise _forged() from None
-    except StatementError as error:
-        if token is not None and type(error) is StatementError:
-            raise _forged() from None
-        raise
     following = _token(rows.paging.bookmark_next) if rows.paging.has_next else None
     return Page([row[0] for row in rows], following)
 
@@ -37,8 +36,22 @@ def _token(bookmark: str) -> str:
     return base64.urlsafe_b64encode(bookmark.encode()).decode()
 
 
-def _bookmark(token: str | None) -> str | None:
-    return None if token is None else base64.urlsafe_b64decode(token.encode()).decode()
+def _marker(token: str, query: Select[Any]) -> Marker:
+    """The place that a token names: one value for each column that the query is ordered by."""
+    try:
+        text = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+        marker = unserialize_bookmark(text)
+    except (BadBookmark, PageSerializationError, ValueError):
+        raise _forged() from None
+    kinds = [_ordered_by(clause).type.python_type for clause in query._order_by_clauses]
+    if marker.place is None or marker.backwards or [type(value) for value in marker.place] != kinds:
+        raise _forged()
+    return marker
+
+
+def _ordered_by(clause: Any) -> Any:
+    """The column of an ORDER BY's part, whichever way it is turned."""
+    return clause.element if isinstance(clause, UnaryExpression) else clause
 
 
 def _forged() -> Problem:

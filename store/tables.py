@@ -51,6 +51,10 @@ class Leased:
     sent_at: Mapped[float] = mapped_column(default=clock())  # when a message last went out
 
 
+# After so many errors over one job, reconcile leaves it alone: one bad row must not stop the rest.
+MAX_FAULTS = 3
+
+
 class JobRow(Leased, Table):
     __tablename__ = "jobs"
     __table_args__ = (Index("ix_jobs_project_id", "project", "id"), Index("ix_jobs_state", "state"))

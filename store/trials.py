@@ -16,7 +16,7 @@ from store import leases
 from store.database import clock, seconds_between
 from store.leases import Lease, updated
 from store.pages import paged
-from store.tables import EpochRow, JobRow, TrialRow
+from store.tables import MAX_FAULTS, EpochRow, JobRow, TrialRow
 
 # A trial whose worker was lost so often is not tried again: it may be what kills them.
 MAX_LOSSES = 3
@@ -66,6 +66,7 @@ def create(session: Session, job_id: str, first: int, found: Sequence[Mapping[st
 
 def claim(session: Session, job_id: str, number: int, worker: str, seconds: float) -> Claim | None:
     """Takes a pending trial; None when somebody else has it, or it is not wanted any more."""
+    _lock_job(session, job_id)
     taken = updated(
         session,
         update(TrialRow)
@@ -82,8 +83,8 @@ def claim(session: Session, job_id: str, number: int, worker: str, seconds: floa
     )
     if not taken:
         return None
-    session.execute(delete(EpochRow).where(*_epochs_of(job_id, number)))
     touch_job(session, job_id)
+    session.execute(delete(EpochRow).where(*_epochs_of(job_id, number)))
     row = _row(session, job_id, number)
     return Claim(Lease(job_id, number, row.lease_epoch), row.attempt, row.hyperparameters)
 
@@ -100,6 +101,7 @@ def renew(session: Session, lease: Lease, seconds: float) -> str | None:
 
 def report(session: Session, lease: Lease, epoch: Epoch, seconds: float) -> str | None:
     """Writes one epoch down; like `renew` otherwise."""
+    touch_job(session, lease.job_id)
     stop = renew(session, lease, seconds)
     session.add(
         EpochRow(
@@ -111,7 +113,6 @@ def report(session: Session, lease: Lease, epoch: Epoch, seconds: float) -> str 
             metrics=dict(epoch.metrics),
         )
     )
-    touch_job(session, lease.job_id)
     return stop
 
 
@@ -121,6 +122,7 @@ def complete(session: Session, lease: Lease, outcome: Outcome) -> None:
     Raises:
         LeaseLost: the trial is somebody else's by now.
     """
+    touch_job(session, lease.job_id)
     leases.changed(
         session,
         lease,
@@ -135,7 +137,6 @@ def complete(session: Session, lease: Lease, outcome: Outcome) -> None:
         end_time=clock(),
         lease_expires_at=None,
     )
-    touch_job(session, lease.job_id)
 
 
 def lose(session: Session, lease: Lease, code: str, message: str) -> None:
@@ -144,6 +145,7 @@ def lose(session: Session, lease: Lease, code: str, message: str) -> None:
     Raises:
         LeaseLost: the trial is somebody else's by now.
     """
+    touch_job(session, lease.job_id)
     losses = session.scalar(select(TrialRow.losses).where(*lease.owns()))
     if losses is not None and losses + 1 >= MAX_LOSSES:
         complete(session, lease, Outcome(TrialState.FAILED, error={"code": code, "message": message}))
@@ -151,16 +153,15 @@ def lose(session: Session, lease: Lease, code: str, message: str) -> None:
     # Sent again by reconcile, which gives what is away time to come back.
     values = {**_waiting(TrialRow.stop), "sent_at": clock(), "losses": TrialRow.losses + 1}
     leases.changed(session, lease, **values)
-    touch_job(session, lease.job_id)
 
 
 def hand_back_all(session: Session, worker: str) -> list[tuple[str, int]]:
     """All that a worker owns that is shutting down; says which trials."""
     mine = (TrialRow.worker == worker, TrialRow.state == TrialState.RUNNING)
     keys = session.execute(select(TrialRow.job_id, TrialRow.number).where(*mine)).all()
-    updated(session, update(TrialRow).where(*mine).values(**_waiting(TrialRow.stop)))
-    for job_id in {job_id for job_id, _ in keys}:
+    for job_id in sorted({job_id for job_id, _ in keys}):
         touch_job(session, job_id)
+    updated(session, update(TrialRow).where(*mine).values(**_waiting(TrialRow.stop)))
     return [(job_id, number) for job_id, number in keys]
 
 
@@ -169,6 +170,7 @@ def expired(session: Session) -> list[tuple[str, int]]:
     rows = session.execute(
         select(TrialRow.job_id, TrialRow.number)
         .where(TrialRow.state == TrialState.RUNNING, TrialRow.lease_expires_at < clock())
+        .where(_looked_after())
         .limit(500)
     )
     return [(job_id, number) for job_id, number in rows]
@@ -176,6 +178,7 @@ def expired(session: Session) -> list[tuple[str, int]]:
 
 def release(session: Session, job_id: str, number: int) -> None:
     """Takes an expired trial from its lost worker: it waits again, or has been lost too often."""
+    touch_job(session, job_id)
     mine = [TrialRow.job_id == job_id, TrialRow.number == number]
     lost = [*mine, TrialRow.state == TrialState.RUNNING, TrialRow.lease_expires_at < clock()]
     poison = {
@@ -193,7 +196,6 @@ def release(session: Session, job_id: str, number: int) -> None:
         session,
         update(TrialRow).where(*lost).values(losses=TrialRow.losses + 1, **_waiting(TrialRow.stop)),
     )
-    touch_job(session, job_id)
 
 
 def _waiting(stop: Any) -> dict[str, Any]:
@@ -230,6 +232,7 @@ def cancel(session: Session, job_id: str, number: int) -> Trial:
         NotFound: no such trial.
         Conflict: it has ended in another way already.
     """
+    touch_job(session, job_id)
     row = _row(session, job_id, number)
     if TrialState(row.state).is_terminal and row.state != TrialState.CANCELLED:
         raise Conflict("trial_ended", f"Trial {number} is {row.state} already.")
@@ -244,7 +247,6 @@ def cancel(session: Session, job_id: str, number: int) -> Trial:
         session,
         update(TrialRow).where(*mine, TrialRow.state == TrialState.RUNNING).values(stop=CANCELLED),
     )
-    touch_job(session, job_id)
     session.expire_all()
     return get(session, job_id, number)
 
@@ -254,6 +256,7 @@ def late(session: Session, seconds: float) -> list[tuple[str, int]]:
     rows = session.execute(
         select(TrialRow.job_id, TrialRow.number)
         .where(TrialRow.state == TrialState.PENDING, TrialRow.sent_at < clock() - seconds)
+        .where(_looked_after())
         .order_by(TrialRow.sent_at)
         .limit(500)
     )
@@ -343,8 +346,17 @@ def _ordered(query: Select[Any], session: Session, job_id: str, order_by: str) -
 
 
 def touch_job(session: Session, job_id: str) -> None:
-    """Moves the job's revision, for something that clients can see has changed."""
+    """Moves the job's revision, for something that clients can see changes.
+
+    Before the trial's own row is written: whoever locks rows of both tables locks the job's first, or two
+    of them could wait for each other for ever (PostgreSQL).
+    """
     updated(session, update(JobRow).where(JobRow.id == job_id).values(revision=JobRow.revision + 1))
+
+
+def _lock_job(session: Session, job_id: str) -> None:
+    """As `touch_job` does, for what may turn out to change nothing."""
+    session.execute(select(JobRow.id).where(JobRow.id == job_id).with_for_update())
 
 
 def count_in_flight(session: Session, job_id: str) -> int:
@@ -354,6 +366,11 @@ def count_in_flight(session: Session, job_id: str) -> int:
 
 def in_flight() -> ColumnElement[bool]:
     return or_(TrialRow.state == TrialState.PENDING, TrialRow.state == TrialState.RUNNING)
+
+
+def _looked_after() -> ColumnElement[bool]:
+    """Whether reconcile has not given up on the trial's job."""
+    return TrialRow.job_id.in_(select(JobRow.id).where(JobRow.faults < MAX_FAULTS))
 
 
 def _job_state(job_id: str) -> Any:

@@ -60,15 +60,22 @@ class Context:
             Unavailable: the storage does not answer.
             DatasetUnreadable: it answers with something else than was uploaded.
         """
-        from tuning.data import BUILTIN_LOADERS, open_npz
+        from tuning.data import BUILTIN_LOADERS
 
-        if work.dataset in BUILTIN_LOADERS:
-            return self.shelf.get(work.dataset_digest, BUILTIN_LOADERS[work.dataset])
-        return self.shelf.get(work.dataset_digest, lambda: open_npz(self._fetched(work)))
+        load = BUILTIN_LOADERS.get(work.dataset, lambda: self._uploaded(work))
+        return self.shelf.get(work.dataset_digest, load)
 
-    def _fetched(self, work: Work) -> Path:
+    def _uploaded(self, work: Work) -> "Arrays":
+        """An upload, from this machine's cache or else from the storage."""
+        from tuning.data import DatasetUnreadable, open_npz
+
         path = datasets.blob_path(work.project, work.dataset)
         local = Path(self.settings.data_folder) / "cache" / path
         if not local.exists():
             self.blobs.fetch(path, local)
-        return local
+        try:
+            return open_npz(local)
+        except DatasetUnreadable:
+            # The copy may be what is damaged; the next attempt makes a new one.
+            local.unlink(missing_ok=True)
+            raise

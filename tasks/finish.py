@@ -61,8 +61,10 @@ def _owned(context: Context, work: Work, lease: Lease) -> None:
         except LeaseLost:
             raise
         except (Unavailable, OperationalError) as error:
-            # The lease ends, and reconcile sends it again; nothing was published.
+            # Nothing was published; reconcile sends it again.
             _log.warning("finishing lost to infrastructure", job=work.id, error=str(error))
+            with context.database.write() as session:
+                jobs.give_back(session, lease)
         except Interrupted:
             _settle(context, work.id)
         except Exception as error:
@@ -71,6 +73,7 @@ def _owned(context: Context, work: Work, lease: Lease) -> None:
             code = known.code if known else "finish_failed"
             detail = known.message if known else f"The model was not made ({type(error).__name__})."
             with context.database.write() as session:
+                leases.renew(session, lease, context.settings.lease_seconds)
                 jobs.fail(session, work.id, _error(code, detail))
 
 

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from schemas.jobs import JobSpec, load_spec
 from schemas.logs import logger
+from schemas.problems import Invalid
 from schemas.spaces import Value
 from schemas.states import JobState, StopReason, TrialState
 from store import jobs, trials
@@ -33,22 +34,26 @@ def _step(context: Context, job_id: str) -> bool:
         work = jobs.work(session, job_id)
     if work is None or work.state not in SEARCHING:
         return True
-    spec = load_spec(work.spec)
+    try:
+        spec = load_spec(work.spec)
+    except Invalid as error:
+        _fail_unreadable(context, job_id, error)
+        return True
     # The suggestions are made outside the transaction: some oracles think for seconds.
     reason = work.stop_reason or (StopReason.DEADLINE if work.deadline_passed else None)
     step = None if reason is not None else next_step(spec, work.trials)
     with context.database.write() as session:
+        finishing = False
         if not jobs.unchanged(session, work):
             return False
         if step is not None and step.suggestions:
             _start(session, work, step.suggestions)
         elif reason := reason or (step.stop_reason if step else None):
-            _end(session, work, reason)
+            finishing = _end(session, work, reason)
         jobs.sent(session, job_id)
     if step is not None and step.suggestions:
         _send_trials(context, spec, work, len(step.suggestions))
-    elif reason is not None:
-        # Taken up only if the job is finishing by now.
+    if finishing:
         context.send.finish(job_id)
     return True
 
@@ -60,16 +65,26 @@ def _start(session: Session, work: Work, suggestions: Sequence[dict[str, Value]]
     trials.touch_job(session, work.id)
 
 
-def _end(session: Session, work: Work, reason: StopReason) -> None:
+def _end(session: Session, work: Work, reason: StopReason) -> bool:
+    """Ends the search; says whether the job is to be finished now."""
     if reason in _CUTTING:
         jobs.end_search(session, work.id, reason)
     if trials.count_in_flight(session, work.id):
         # The last of them plans again.
-        return
+        return False
     if any(trial.state in TrialState.scored() for trial in work.trials):
-        jobs.move(session, work.id, JobState.FINISHING, stop_reason=reason)
-    else:
-        jobs.fail(session, work.id, _nothing_scored(work), stop_reason=reason)
+        return jobs.move(session, work.id, JobState.FINISHING, stop_reason=reason)
+    jobs.fail(session, work.id, _nothing_scored(work), stop_reason=reason)
+    return False
+
+
+def _fail_unreadable(context: Context, job_id: str, error: Invalid) -> None:
+    """A spec of an earlier version, say, that this one does not take any more."""
+    _log.error("job with an unreadable spec", job=job_id, error=str(error))
+    detail = f"This version cannot read the job's spec: {error.detail}"
+    with context.database.write() as session:
+        problem = {"code": "invalid_spec", "title": "Unreadable spec", "detail": detail, "trials": []}
+        jobs.fail(session, job_id, problem)
 
 
 def _nothing_scored(work: Work) -> dict[str, object]:

@@ -5,12 +5,16 @@ bad row stops nothing else.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import product
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from schemas.jobs import load_spec
 from schemas.logs import logger
 from schemas.states import JobState, StopReason
 from store import answers, jobs, trials, workers
+from store.tables import MAX_FAULTS
 from tasks.context import Context
 from tasks.plan import time_limit
 
@@ -68,13 +72,16 @@ def _send_again(context: Context) -> None:
 
 
 def _send_trials_again(context: Context, job_id: str, numbers: list[int]) -> None:
-    if not _guarded(context, job_id, lambda session: trials.sent(session, job_id, numbers)):
-        return
-    with context.database.read() as session:
-        work = jobs.work(session, job_id)
-    limit = None if work is None else time_limit(context, load_spec(work.spec))
-    for number in numbers:
-        context.send.trial(job_id, number, limit)
+    limits: list[float | None] = []
+
+    def note(session: Session) -> None:
+        trials.sent(session, job_id, numbers)
+        if (work := jobs.work(session, job_id)) is not None:
+            limits.append(time_limit(context, load_spec(work.spec)))
+
+    if _guarded(context, job_id, note):
+        for number, limit in product(numbers, limits):
+            context.send.trial(job_id, number, limit)
 
 
 def _by_job(keys: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
@@ -98,7 +105,10 @@ def _guarded(context: Context, job_id: str, work: Callable[..., Any]) -> bool:
         return True
     except Exception:
         _log.exception("reconcile failed", job=job_id)
-    with context.database.write() as session:
-        if jobs.count_fault(session, job_id) >= jobs.MAX_FAULTS:
-            _log.error("job left alone from now on", job=job_id)
+    try:
+        with context.database.write() as session:
+            if jobs.count_fault(session, job_id) >= MAX_FAULTS:
+                _log.error("job left alone from now on", job=job_id)
+    except Exception:
+        _log.exception("fault not counted", job=job_id)
     return False

@@ -17,6 +17,11 @@ class Sender:
 
     def __init__(self, settings: Settings) -> None:
         self._app = make_app(settings)
+        # kombu would try for seconds, in every request; reconcile tries again anyway.
+        self._app.conf.broker_transport_options = {
+            **self._app.conf.broker_transport_options,
+            "max_retries": 0,
+        }
 
     def plan(self, job_id: str) -> None:
         """The job may have room for trials, or have come to its end."""

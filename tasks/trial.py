@@ -66,7 +66,7 @@ def _owned(context: Context, work: Work, claim: Claim) -> None:
             return
         except Exception as error:
             _log.exception("trial failed", job=work.id, trial=claim.lease.number)
-            outcome = Outcome(TrialState.FAILED, error=_internal(error))
+            outcome = Outcome(TrialState.FAILED, error=_error_of(error))
     _complete(context, claim, outcome)
     _forget_weights(context, work.id, spec)
 
@@ -141,12 +141,13 @@ def _ended_by(reason: str) -> Outcome:
     return Outcome(TrialState.CANCELLED)
 
 
-def _internal(error: Exception) -> dict[str, str]:
+def _error_of(error: Exception) -> dict[str, str]:
+    from tuning.trial import failure_of
+
+    if (known := failure_of(error)) is not None:
+        return {"code": known.code, "message": known.message}
     # The text of an unforeseen error may hold paths; it is in the log.
-    return {
-        "code": "internal",
-        "message": f"The trial failed unexpectedly ({type(error).__name__}).",
-    }
+    return {"code": "internal", "message": f"The trial failed unexpectedly ({type(error).__name__})."}
 
 
 def _publish_weights(
@@ -160,7 +161,7 @@ def _publish_weights(
     from tuning.trial import save_weights
 
     metrics = result.best.metrics if result.best is not None else {}
-    beaten = any(not spec.objective.prefers(metrics, trial.metrics) for trial in _scored(work))
+    beaten = any(spec.objective.prefers(trial.metrics, metrics) for trial in _scored(work))
     if spec.result.refit or beaten:
         return None
     # Under the attempt's own name: an attempt that was presumed dead writes over nothing.

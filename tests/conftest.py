@@ -46,6 +46,10 @@ def postgres_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="tns-pg-"))
     folder.chmod(0o755)
     server = get_server(folder / "data", cleanup_mode="stop")
+    # Nothing of a test outlives a crash of the machine; without these, databases are made twice as fast.
+    for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        _administer(server.get_uri(), f"ALTER SYSTEM SET {name} = off")
+    _administer(server.get_uri(), "SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,7 @@
 """Data for training: arrays of a data set, and their division into shares."""
 
+import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +61,7 @@ def open_npz(file: Path) -> Arrays:
     try:
         with np.load(file, allow_pickle=False) as archive:
             x, y = archive["x"], archive["y"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetUnreadable(f"the stored data set cannot be read: {error}") from error
     names, labels = np.unique(y, return_inverse=True)
     images = x[..., np.newaxis] if x.ndim == 3 else x

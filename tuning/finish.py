@@ -37,6 +37,9 @@ _DISTRIBUTIONS = (
 )
 
 
+Metrics = Mapping[str, float | None]
+
+
 class VerificationFailed(RuntimeError):
     """The saved model does not score what the model scored before it was saved."""
 
@@ -45,7 +48,7 @@ class VerificationFailed(RuntimeError):
 class Finished:
     """``test`` and ``verified`` are None when the spec keeps no test share."""
 
-    test: Mapping[str, float] | None
+    test: Metrics | None
     verified: Mapping[str, float] | None
     refit: bool
     reproducibility: Mapping[str, Any]
@@ -74,12 +77,12 @@ def finish(
     """
     indices = divide(arrays.y, spec.split, spec.seed)
     refit = spec.result.refit or weights is None
-    model = _model(spec, best, arrays, indices, None if refit else weights, reporter, max_parameters)
+    model, epoch = _model(spec, best, arrays, indices, None if refit else weights, reporter, max_parameters)
     test = Share(arrays.x[indices.test], arrays.y[indices.test])
     measured = training.evaluate(model, test) if len(test.y) else None
     _export(model, arrays.class_names, folder / MODEL)
     verified = _verify(folder / MODEL, test, measured)
-    reproducibility = _reproducibility(spec, dataset_digest)
+    reproducibility = {**_reproducibility(spec, dataset_digest), "refit_epoch": epoch if refit else None}
     _write_trials(trials, folder / TRIALS)
     _write_reproduce(spec, best, indices, reproducibility, folder / REPRODUCE)
     files = [folder / name for name in (MODEL, TRIALS, REPRODUCE)]
@@ -94,8 +97,11 @@ def _model(
     weights: Path | None,
     reporter: Reporter,
     max_parameters: int,
-) -> keras.Model:
-    """The model to hand out: trained again on all but the test share, or the trial's own."""
+) -> tuple[keras.Model, int]:
+    """The model to hand out, and the epoch that its weights are from.
+
+    Trained again on all but the test share, or else the trial's own.
+    """
     recipe = spec.recipe(best.hyperparameters)
     seen = indices.training
     if weights is None:
@@ -103,12 +109,12 @@ def _model(
     share = Share(arrays.x[seen], arrays.y[seen])
     classes = len(arrays.class_names)
     model = training.compiled(recipe, share.x, classes, spec.seed, max_parameters)
+    epoch = best.best_epoch or recipe.training.epochs
     if weights is None:
-        epochs = best.best_epoch or recipe.training.epochs
-        training.train_blindly(model, recipe.training, epochs, share, reporter)
+        epoch = training.train_blindly(model, recipe.training, epoch, share, reporter)
     else:
         load_weights(model, weights)
-    return models.with_probabilities(model)
+    return models.with_probabilities(model), epoch
 
 
 def _export(model: keras.Model, class_names: Sequence[str], file: Path) -> None:
@@ -121,17 +127,17 @@ def _export(model: keras.Model, class_names: Sequence[str], file: Path) -> None:
         archive.writestr(CLASS_NAMES, json.dumps(list(class_names), ensure_ascii=False))
 
 
-def _verify(file: Path, test: Share, measured: Mapping[str, float] | None) -> dict[str, float] | None:
+def _verify(file: Path, test: Share, measured: Metrics | None) -> dict[str, float] | None:
     """Loads what is about to be handed out, and evaluates it again."""
     loaded = keras.saving.load_model(file, compile=False, safe_mode=True)
     if measured is None:
         return None
-    again = training.evaluate(loaded, test)
-    difference = abs(again["accuracy"] - measured["accuracy"])
+    again, before = (found["accuracy"] or 0.0 for found in (training.evaluate(loaded, test), measured))
+    difference = abs(again - before)
     # Half an image: rounding may not move a single prediction.
     if difference > 0.5 / len(test.y):
         raise VerificationFailed(f"the saved model's accuracy differs by {difference:.4f}")
-    return {"accuracy": again["accuracy"], "difference": difference}
+    return {"accuracy": again, "difference": difference}
 
 
 def _reproducibility(spec: JobSpec, dataset_digest: str) -> dict[str, Any]:

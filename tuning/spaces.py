@@ -1,6 +1,5 @@
 """A spec's space as Keras Tuner's hyperparameters."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,13 +8,13 @@ import keras_tuner
 from schemas.spaces import (
     BooleanChoice,
     Choice,
+    Condition,
     FloatRange,
     Hyperparameter,
     IntRange,
     Range,
     Space,
     Value,
-    tidy,
 )
 
 
@@ -34,21 +33,15 @@ def grid_hyperparameters(space: Space) -> keras_tuner.HyperParameters:
     return _collected(space, _declare_grid)
 
 
-def tidied(space: Space, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Values on a step without the rounding errors of the sum that made them."""
-    stepped = {
-        one.name
-        for one in space
-        if isinstance(one.distribution, FloatRange) and one.distribution.step is not None
-    }
-    return {name: tidy(float(value)) if name in stepped else value for name, value in values.items()}
-
-
 def _collected(space: Space, declare: Any) -> keras_tuner.HyperParameters:
     collected = keras_tuner.HyperParameters()
+    # Keras Tuner knows a conditional parent only within that parent's own conditions.
+    lines: dict[str, tuple[Condition, ...]] = {}
     for one in space:
+        above = [condition for own in one.conditions for condition in lines.get(own.parent, ())]
+        lines[one.name] = tuple(dict.fromkeys([*above, *one.conditions]))
         with ExitStack() as scopes:
-            for condition in one.conditions:
+            for condition in lines[one.name]:
                 scope = collected.conditional_scope(condition.parent, list(condition.values))
                 scopes.enter_context(scope)
             declare(collected, one)
@@ -63,6 +56,10 @@ def _declare(collected: keras_tuner.HyperParameters, one: Hyperparameter) -> Non
         collected.Boolean(one.name, default=bool(given.default))
     elif isinstance(given, IntRange):
         collected.Int(one.name, **_bounds(given, int))
+    elif isinstance(given, FloatRange) and given.step is not None:
+        # Keras Tuner counts steps without tolerance: of 0.3 to 0.7 by 0.1 it never draws 0.7. And its
+        # values carry the rounding errors of their sums, which no condition would recognise.
+        collected.Choice(one.name, given.grid_values(), default=given.default)
     elif isinstance(given, FloatRange):
         collected.Float(one.name, **_bounds(given, float))
 

@@ -6,7 +6,6 @@ from typing import Any
 from keras_tuner.oracles import RandomSearchOracle
 
 from schemas.spaces import Value, points
-from tuning import spaces
 from tuning.oracles.rebuilt import RebuiltOracle, Status
 
 # Up to this size, what is left of a space is listed once drawing keeps hitting what was tried.
@@ -60,13 +59,6 @@ class RandomOracle(RebuiltOracle, RandomSearchOracle):  # type: ignore[misc]
         tried = {_key(trial.hyperparameters.values) for trial in self.trials.values()}
         rest = [values for values in points(self.space) if _key(values) not in tried]
         return random.Random(self.seed_of(number)).choice(rest) if rest else None
-
-    def _duplicate(self, values: dict[str, Value]) -> bool:
-        return bool(super()._duplicate(spaces.tidied(self.space, values)))
-
-    def _record_values(self, trial: Any) -> None:
-        trial.hyperparameters.values = spaces.tidied(self.space, trial.hyperparameters.values)
-        super()._record_values(trial)
 
 
 def _key(values: dict[str, Value]) -> tuple[tuple[str, Value], ...]:

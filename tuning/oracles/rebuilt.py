@@ -80,7 +80,7 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
             raise Wait
         if suggested.status == Status.STOPPED:
             raise Exhausted
-        return spaces.tidied(self.space, suggested.hyperparameters.values)
+        return dict(suggested.hyperparameters.values)
 
     def seed_of(self, number: int) -> int:
         """A seed for suggestion ``number``, the same whoever asks, 0 being a seed like others."""

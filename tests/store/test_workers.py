@@ -1,0 +1,70 @@
+"""Workers: alive while they are seen."""
+
+from sqlalchemy import update
+
+from store import workers
+from store.database import Database, clock
+from store.tables import WorkerRow
+from store.workers import GONE_SECONDS, Worker
+from tests.store.makers import claim, complete, running_job
+
+ONE = Worker("one", 2, ["GPU:0"], "3.11")
+
+
+def _seen(database: Database, worker: Worker) -> None:
+    with database.write() as session:
+        workers.seen(session, worker)
+
+
+def _alive(database: Database) -> list[Worker]:
+    with database.read() as session:
+        return workers.alive(session)
+
+
+def _unseen_for(database: Database, seconds: float) -> None:
+    with database.write() as session:
+        session.execute(update(WorkerRow).values(seen_at=clock() - seconds))
+
+
+def test_a_worker_seen_is_alive(database: Database) -> None:
+    _seen(database, ONE)
+    assert _alive(database) == [ONE]
+
+
+def test_a_worker_seen_again_is_still_one(database: Database) -> None:
+    _seen(database, ONE)
+    _unseen_for(database, GONE_SECONDS + 1)
+    _seen(database, ONE)
+    assert _alive(database) == [ONE]
+
+
+def test_a_worker_not_seen_is_gone_and_forgotten(database: Database) -> None:
+    _seen(database, ONE)
+    _unseen_for(database, GONE_SECONDS + 1)
+    _seen(database, Worker("two", 1, [], "3.11"))
+    assert [worker.id for worker in _alive(database)] == ["two"]
+    with database.write() as session:
+        assert workers.forget_gone(session) == 1
+
+
+def test_a_worker_that_leaves_is_gone_at_once(database: Database) -> None:
+    _seen(database, ONE)
+    with database.write() as session:
+        workers.gone(session, "one")
+    assert _alive(database) == []
+
+
+def test_running_counts_the_trials_that_a_worker_owns(database: Database) -> None:
+    job_id = running_job(database, 4)
+    claim(database, job_id, 0, "one")
+    complete(database, claim(database, job_id, 1, "one"))
+    claim(database, job_id, 2, "two")
+    with database.read() as session:
+        assert [workers.running(session, name) for name in ("one", "two", "three")] == [1, 1, 0]
+
+
+def test_queue_depth_counts_waiting_trials_of_all_jobs(database: Database) -> None:
+    first, _ = running_job(database, 3), running_job(database, 2)
+    claim(database, first, 0)
+    with database.read() as session:
+        assert workers.queue_depth(session) == 4

@@ -1,0 +1,47 @@
+"""Wake-up calls: they carry ids, and a broker that is away is no error."""
+
+import json
+import time
+
+import pytest
+from redis import Redis
+
+from schemas.settings import Settings
+from tasks.app import TRIALS
+from tasks.send import Sender
+from tests.tasks.conftest import Messages
+
+
+@pytest.fixture
+def sender(valkey: str) -> Sender:
+    return Sender(Settings(broker_url=valkey))
+
+
+def test_messages_carry_ids_only(sender: Sender, messages: Messages) -> None:
+    sender.plan("job_a")
+    sender.trial("job_a", 3)
+    sender.finish("job_a")
+    assert messages() == [("plan", ["job_a"]), ("trial", ["job_a", 3]), ("finish", ["job_a"])]
+
+
+def test_a_trials_hard_limit_goes_with_it(sender: Sender, broker: Redis) -> None:
+    sender.trial("job_a", 3, 75.0)
+    sent = json.loads(broker.lrange(TRIALS, 0, -1)[0])
+    assert sent["headers"]["timelimit"] == [75.0, None]
+
+
+def test_a_broker_that_answers_is_connected(sender: Sender) -> None:
+    assert sender.is_connected()
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis+socket:///nowhere/x.sock"])
+def test_a_broker_that_is_away_is_no_error(url: str) -> None:
+    sender = Sender(Settings(broker_url=url))
+    sender.trial("job_a", 0, 10.0)
+    assert not sender.is_connected()
+
+
+def test_a_broker_that_is_away_does_not_keep_a_request_waiting() -> None:
+    sender, began = Sender(Settings(broker_url="redis://127.0.0.1:1/0")), time.monotonic()
+    sender.plan("job_a")
+    assert time.monotonic() - began < 3

@@ -1,0 +1,232 @@
+"""One trial on one slot: real training on small images, real rows, real messages."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.datasets import Dataset, LabelClass
+from schemas.problems import Unavailable
+from schemas.states import JobState, TrialState
+from store import datasets, jobs, trials
+from store.blobs import sha256_of
+from store.database import Database
+from store.ids import new_id
+from tasks.context import Context
+from tasks.trial import run_trial
+from tests.conftest import wait_until
+from tests.store.makers import (
+    PROJECT,
+    new_spec,
+    new_trials,
+    running_job,
+    set_trial,
+    state_of,
+    trial_of,
+    trial_row,
+    try_to_claim,
+)
+from tests.tasks.conftest import Messages
+from tests.tuning.makers import bars
+
+ENDLESS: dict[str, Any] = {"training": {"epochs": 10_000, "batch_size": 256}}
+
+
+def _job(database: Database, count: int = 1, **changes: Any) -> str:
+    given = {"training": {"epochs": 2, "batch_size": 256}, **changes}
+    return running_job(database, count, **given)
+
+
+def _uploaded(context: Context, file: Path, **changes: Any) -> str:
+    """A running job with one trial on an uploaded data set."""
+    digest = f"sha256:{sha256_of(file)}"
+    found = Dataset(
+        new_id("ds"), "bars", "npz", digest, (8, 8, 1), 90,
+        tuple(LabelClass(f"bar é{label}", 30) for label in range(3)), "uint8", 1, (),
+    )  # fmt: skip
+    context.blobs.put(datasets.blob_path(PROJECT, found.id), file)
+    with context.database.write() as session:
+        dataset, _ = datasets.create(session, PROJECT, found)
+        spec = dataclasses.replace(new_spec(**changes), dataset=dataset.id)
+        job_id = jobs.create(session, PROJECT, spec, dataset, []).id
+        jobs.move(session, job_id, JobState.RUNNING)
+    new_trials(context.database, job_id, 1)
+    return job_id
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    arrays = bars()
+    np.savez(tmp_path / "bars.npz", x=arrays.x, y=np.array(arrays.class_names)[arrays.y])
+    return tmp_path / "bars.npz"
+
+
+def _while_it_runs(context: Context, job_id: str, act: Callable[[], Any]) -> None:
+    """Runs the trial beside; acts after its first epoch; waits for its end."""
+    thread = threading.Thread(target=run_trial, args=(context, job_id, 0))
+    thread.start()
+    wait_until(lambda: trial_of(context.database, job_id, 0).epochs, 60, "the first epoch")
+    act()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_trial_is_trained_reported_and_completed(context: Context, messages: Messages) -> None:
+    job_id = _job(context.database)
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert (trial.state, trial.attempt, trial.error) == (TrialState.COMPLETED, 1, None)
+    assert [epoch.epoch for epoch in trial.epochs or []] == [1, 2]
+    assert trial.score is not None
+    assert trial.score == trial.metrics["val_accuracy"]
+    scores = [epoch.metrics["val_accuracy"] for epoch in trial.epochs or []]
+    assert scores[(trial.best_epoch or 0) - 1] == trial.score
+    spec = new_spec()
+    assert trial.parameters == spec.recipe({}).model.count_parameters((8, 8, 1), 10)
+    assert trial_row(context.database, job_id, 0).weights is None
+    assert messages() == [("plan", [job_id])]
+
+
+def test_a_trial_that_somebody_has_is_left_alone(context: Context, messages: Messages) -> None:
+    job_id = _job(context.database)
+    try_to_claim(context.database, job_id, 0, "another")
+    run_trial(context, job_id, 0)
+    run_trial(context, job_id, 7)
+    run_trial(context, "job_none", 0)
+    assert trial_row(context.database, job_id, 0).worker == "another"
+    assert messages() == []
+
+
+def test_without_refit_the_best_trials_weights_are_kept_and_no_others(
+    sqlite_context: Context,
+) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, 2, result={"refit": False})
+    # The same configuration and seed: the same score. Of equal trials the first is the best one,
+    # also when it ends last.
+    run_trial(context, job_id, 1)
+    first = trial_row(context.database, job_id, 1).weights
+    assert first is not None
+    run_trial(context, job_id, 0)
+    with context.database.read() as session:
+        best = jobs.best_trial(session, job_id, new_spec().resolved)
+    assert best is not None
+    assert (best.number, best.weights is not None) == (0, True)
+    assert trial_row(context.database, job_id, 1).weights is None
+    with pytest.raises(Unavailable):
+        list(context.blobs.read(first, 0, 1))
+
+
+def test_a_worse_trials_weights_are_not_kept(sqlite_context: Context) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, 2, result={"refit": False})
+    claimed = try_to_claim(context.database, job_id, 1)
+    assert claimed is not None
+    perfect = trials.Outcome(TrialState.COMPLETED, score=1.0, best_epoch=1, weights="w")
+    with context.database.write() as session:
+        trials.complete(session, claimed.lease, perfect)
+    run_trial(context, job_id, 0)
+    assert trial_of(context.database, job_id, 0).state == TrialState.COMPLETED
+    assert trial_row(context.database, job_id, 0).weights is None
+    assert trial_row(context.database, job_id, 1).weights == "w"
+
+
+def test_a_cancelled_trial_stops_and_counts_for_nothing(context: Context) -> None:
+    job_id = _job(context.database, **ENDLESS)
+
+    def cancel() -> None:
+        with context.database.write() as session:
+            jobs.cancel(session, PROJECT, job_id)
+
+    _while_it_runs(context, job_id, cancel)
+    trial = trial_of(context.database, job_id, 0)
+    assert (trial.state, trial.score) == (TrialState.CANCELLED, None)
+    assert state_of(context.database, job_id) == JobState.CANCELLING
+
+
+def test_a_trial_cut_short_keeps_its_best_epoch(sqlite_context: Context) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, **ENDLESS)
+
+    def stop() -> None:
+        with context.database.write() as session:
+            trials.stop_all(session, job_id, "target_reached")
+
+    _while_it_runs(context, job_id, stop)
+    trial = trial_of(context.database, job_id, 0)
+    assert trial.state == TrialState.STOPPED
+    assert trial.score is not None
+    assert trial.best_epoch is not None
+
+
+def test_a_trial_over_its_time_fails_with_trial_timeout(sqlite_context: Context) -> None:
+    context = sqlite_context
+    budget = {"max_trials": 3, "max_trial_seconds": 1}
+    job_id = _job(context.database, budget=budget, **ENDLESS)
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert (trial.state, trial.score) == (TrialState.FAILED, None)
+    assert trial.error is not None
+    assert trial.error["code"] == "trial_timeout"
+
+
+def test_a_trial_taken_over_is_left_quietly(sqlite_context: Context, messages: Messages) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, **ENDLESS)
+    _while_it_runs(context, job_id, lambda: set_trial(context.database, job_id, 0, lease_epoch=9, worker="b"))
+    row = trial_row(context.database, job_id, 0)
+    assert (row.state, row.worker, row.lease_epoch) == (TrialState.RUNNING, "b", 9)
+    assert messages() == []
+
+
+def test_what_cannot_be_built_fails_and_is_not_tried_again(sqlite_context: Context) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, model={"family": "cnn", "blocks": 9})
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert trial.state == TrialState.FAILED
+    assert trial.error is not None
+    assert trial.error["code"] == "infeasible_model"
+
+
+def test_an_uploaded_data_set_is_fetched_once(sqlite_context: Context, images: Path) -> None:
+    context = sqlite_context
+    job_id = _uploaded(context, images)
+    run_trial(context, job_id, 0)
+    assert trial_of(context.database, job_id, 0).state == TrialState.COMPLETED
+    cached = list((Path(context.settings.data_folder) / "cache").rglob("*.npz"))
+    assert len(cached) == 1
+    assert sha256_of(cached[0]) == sha256_of(images)
+
+
+def test_a_storage_that_is_away_is_no_fault_of_the_trial(sqlite_context: Context, images: Path) -> None:
+    context = sqlite_context
+    job_id = _uploaded(context, images)
+    with context.database.read() as session:
+        work = jobs.work(session, job_id)
+    assert work is not None
+    context.blobs.delete(datasets.blob_path(PROJECT, work.dataset))
+    run_trial(context, job_id, 0)
+    row = trial_row(context.database, job_id, 0)
+    assert (row.state, row.losses, row.error) == (TrialState.PENDING, 1, None)
+
+
+def test_a_damaged_data_set_fails_the_trial_by_name(sqlite_context: Context, images: Path) -> None:
+    context = sqlite_context
+    images.write_bytes(images.read_bytes()[:2000])
+    job_id = _uploaded(context, images)
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert trial.error is not None
+    assert trial.error["code"] == "dataset_unreadable"
+
+
+def test_nothing_is_left_in_the_scratch_folder(sqlite_context: Context) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, result={"refit": False})
+    run_trial(context, job_id, 0)
+    assert list(context.scratch.iterdir()) == []

@@ -1,0 +1,203 @@
+"""Data: what is loaded, and how it is divided."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.datasets import BUILTINS
+from schemas.recipe import Preprocessing, Split
+from tuning.data import (
+    BUILTIN_LOADERS,
+    Arrays,
+    DatasetUnreadable,
+    Indices,
+    Scaling,
+    Shelf,
+    divide,
+    open_npz,
+)
+
+SPLIT = Split(validation=0.2, test=0.1, stratify=True)
+
+
+def _parts(indices: Indices) -> list[list[int]]:
+    return [list(part) for part in (indices.training, indices.validation, indices.test)]
+
+
+class TestDivide:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        counts=st.lists(st.integers(3, 30), min_size=2, max_size=5),
+        validation=st.floats(0.01, 0.45),
+        test=st.floats(0.0, 0.3),
+        seed=st.integers(0, 10),
+    )
+    def test_shares_are_disjoint_complete_and_hold_every_class(
+        self, counts: list[int], validation: float, test: float, seed: int
+    ) -> None:
+        y = np.repeat(np.arange(len(counts)), counts)
+        split = Split(validation, test, stratify=True)
+        if split.divide(min(counts))[0] < 1:
+            return
+        indices = divide(y, split, seed)
+        parts = _parts(indices)
+        assert sorted(parts[0] + parts[1] + parts[2]) == list(range(len(y)))
+        assert tuple(len(part) for part in parts) == split.sizes(counts)
+        for part in parts[: 3 if test else 2]:
+            assert set(y[part]) == set(y)
+
+    def test_classes_of_three_images_are_in_every_share(self) -> None:
+        y = np.repeat(np.arange(4), 3)
+        for part in _parts(divide(y, SPLIT, 0)):
+            assert sorted(y[part]) == [0, 1, 2, 3]
+
+    def test_without_stratifying_shares_are_disjoint_and_complete(self) -> None:
+        y = np.repeat([0, 1], [95, 5])
+        split = Split(0.2, 0.1, stratify=False)
+        parts = _parts(divide(y, split, 0))
+        assert sorted(parts[0] + parts[1] + parts[2]) == list(range(100))
+        assert [len(part) for part in parts] == [70, 20, 10]
+
+    def test_without_a_test_share_there_is_none(self) -> None:
+        indices = divide(np.repeat([0, 1], 10), Split(0.2, 0.0, stratify=True), 0)
+        assert len(indices.test) == 0
+        assert len(indices.training) + len(indices.validation) == 20
+
+    def test_the_same_seed_divides_the_same_way(self) -> None:
+        y = np.arange(60) % 3
+        assert _parts(divide(y, SPLIT, 0)) == _parts(divide(y, SPLIT, 0))
+        assert _parts(divide(y, SPLIT, 0)) != _parts(divide(y, SPLIT, 1))
+
+    def test_proportions_are_kept(self) -> None:
+        y = np.repeat([0, 1], [80, 20])
+        indices = divide(y, SPLIT, 0)
+        assert np.bincount(y[indices.validation]).tolist() == [16, 4]
+        assert np.bincount(y[indices.test]).tolist() == [8, 2]
+
+    def test_indices_are_ascending(self) -> None:
+        for part in _parts(divide(np.arange(60) % 3, SPLIT, 3)):
+            assert part == sorted(part)
+
+
+class TestBuiltins:
+    def test_every_builtin_has_a_loader(self) -> None:
+        assert set(BUILTIN_LOADERS) == set(BUILTINS)
+
+    @pytest.mark.parametrize("name", BUILTINS)
+    def test_what_is_told_of_it_is_what_is_loaded(self, name: str) -> None:
+        told, loaded = BUILTINS[name], BUILTIN_LOADERS[name]()
+        assert loaded.x.shape == (told.samples, *told.shape)
+        assert str(loaded.x.dtype) == told.dtype
+        assert loaded.x.nbytes == told.bytes
+        assert loaded.class_names == tuple(one.name for one in told.classes)
+        assert np.bincount(loaded.y).tolist() == [one.count for one in told.classes]
+
+
+class TestOpenNpz:
+    def _open(self, tmp_path: Path, x: object, y: object) -> Arrays:
+        np.savez(tmp_path / "data.npz", x=np.asarray(x), y=np.asarray(y))
+        return open_npz(tmp_path / "data.npz")
+
+    def test_integer_labels_are_indexes_into_names(self, tmp_path: Path) -> None:
+        x = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
+        arrays = self._open(tmp_path, x, [0, 2, 1])
+        assert arrays.x.shape == (3, 4, 4, 1)
+        assert arrays.x.dtype == np.uint8
+        assert (arrays.x[..., 0] == x).all()
+        assert (arrays.y.tolist(), arrays.class_names) == ([0, 2, 1], ("0", "1", "2"))
+
+    def test_labels_of_text_are_the_class_names(self, tmp_path: Path) -> None:
+        arrays = self._open(tmp_path, np.zeros((3, 4, 4, 3)), ["zebra", "aïe", "zebra"])
+        assert (arrays.y.tolist(), arrays.class_names) == ([1, 0, 1], ("aïe", "zebra"))
+
+    def test_floats_become_32_bits_with_their_values(self, tmp_path: Path) -> None:
+        arrays = self._open(tmp_path, np.full((2, 4, 4, 3), 0.5), [0, 1])
+        assert (str(arrays.x.dtype), float(arrays.x[0, 0, 0, 0])) == ("float32", 0.5)
+
+    @pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])
+    def test_a_damaged_file_is_unreadable(self, tmp_path: Path, kept: float) -> None:
+        file = tmp_path / "data.npz"
+        rng = np.random.default_rng(0)
+        np.savez_compressed(file, x=rng.random((9, 8, 8)), y=np.arange(9))
+        content = file.read_bytes()
+        file.write_bytes(content[: int(kept if kept > 1 else kept * len(content))])
+        with pytest.raises(DatasetUnreadable):
+            open_npz(file)
+
+    def test_flipped_bytes_are_unreadable(self, tmp_path: Path) -> None:
+        file = tmp_path / "data.npz"
+        np.savez_compressed(file, x=np.random.default_rng(0).random((9, 8, 8)), y=np.arange(9))
+        content = bytearray(file.read_bytes())
+        for index in range(400, 600):
+            content[index] ^= 0xFF
+        file.write_bytes(content)
+        with pytest.raises(DatasetUnreadable):
+            open_npz(file)
+
+    def test_a_missing_file_or_array_is_unreadable(self, tmp_path: Path) -> None:
+        with pytest.raises(DatasetUnreadable):
+            open_npz(tmp_path / "nothing.npz")
+        np.savez(tmp_path / "data.npz", x=np.zeros((2, 4, 4)))
+        with pytest.raises(DatasetUnreadable):
+            open_npz(tmp_path / "data.npz")
+
+
+class TestShelf:
+    def _arrays(self) -> Arrays:
+        return Arrays(np.zeros((1, 2, 2, 1)), np.zeros(1, int), ("a",))
+
+    def test_a_data_set_is_loaded_once(self) -> None:
+        shelf, loads = Shelf(), []
+
+        def load() -> Arrays:
+            loads.append(1)
+            return self._arrays()
+
+        assert shelf.get("a", load) is shelf.get("a", load)
+        assert len(loads) == 1
+
+    def test_only_the_last_used_stay(self) -> None:
+        shelf = Shelf()
+        first = shelf.get("a", self._arrays)
+        second = shelf.get("b", self._arrays)
+        assert shelf.get("a", self._arrays) is first
+        shelf.get("c", self._arrays)
+        assert shelf.get("a", self._arrays) is first
+        assert shelf.get("b", self._arrays) is not second
+
+    def test_a_load_that_fails_is_tried_again(self) -> None:
+        shelf = Shelf()
+
+        def fail() -> Arrays:
+            raise DatasetUnreadable("no")
+
+        with pytest.raises(DatasetUnreadable):
+            shelf.get("a", fail)
+        assert len(shelf.get("a", self._arrays).y) == 1
+
+
+class TestScaling:
+    X = np.array([10, 20, 30, 60], np.uint8).reshape(4, 1, 1, 1)
+
+    def _scaled(self, name: str, x: np.ndarray) -> np.ndarray:
+        scaling = Scaling.learn(Preprocessing(name), x)
+        return (x.astype(float) - scaling.offset) / scaling.scale
+
+    def test_unit_is_from_0_to_1(self) -> None:
+        scaled = self._scaled("unit", self.X)
+        assert (scaled.min(), scaled.max()) == (0.0, 1.0)
+
+    def test_standardize_has_mean_0_and_deviation_1(self) -> None:
+        scaled = self._scaled("standardize", self.X)
+        assert scaled.mean() == pytest.approx(0)
+        assert scaled.std() == pytest.approx(1)
+
+    def test_none_changes_nothing(self) -> None:
+        assert (self._scaled("none", self.X) == self.X).all()
+
+    @pytest.mark.parametrize("name", ["unit", "standardize", "none"])
+    def test_pixels_that_are_all_equal_stay_finite(self, name: str) -> None:
+        assert np.isfinite(self._scaled(name, np.full((3, 2, 2, 1), 7, np.uint8))).all()

@@ -1,0 +1,97 @@
+"""The next step of a search: suggestions, an end, or waiting."""
+
+from typing import Any
+
+from schemas.jobs import JobSpec
+from schemas.states import StopReason, TrialState
+from schemas.trials import Trial
+from tests.tuning.makers import new_spec, new_trial
+from tuning.plan import plan
+
+OPEN = {"filters": {"type": "choice", "values": [2, 4, 8]}}
+
+
+def _spec(**budget: Any) -> JobSpec:
+    objective = {"target": budget.pop("target", None)}
+    return new_spec(OPEN, budget={"max_trials": 10, **budget}, objective=objective)
+
+
+def _trials(*states: TrialState, score: float = 0.5) -> list[Trial]:
+    values = (2, 4, 8)
+    return [
+        new_trial(number, {"model.filters": values[number]}, state, score)
+        for number, state in enumerate(states)
+    ]
+
+
+def _step(spec: JobSpec, trials: list[Trial]) -> tuple[int, StopReason | None]:
+    """How many suggestions, and the end if it is one."""
+    step = plan(spec, trials)
+    return len(step.suggestions), step.stop_reason
+
+
+def test_the_first_step_fills_all_parallel_places() -> None:
+    assert _step(_spec(parallel_trials=2), []) == (2, None)
+
+
+def test_places_in_use_are_not_filled() -> None:
+    trials = _trials(TrialState.RUNNING, TrialState.COMPLETED)
+    assert len(plan(_spec(parallel_trials=2), trials).suggestions) == 1
+
+
+def test_full_places_are_waited_for() -> None:
+    trials = _trials(TrialState.RUNNING, TrialState.PENDING)
+    assert _step(_spec(parallel_trials=2), trials) == (0, None)
+
+
+def test_more_in_flight_than_there_is_room_is_waited_for() -> None:
+    trials = _trials(TrialState.RUNNING, TrialState.RUNNING)
+    assert _step(_spec(parallel_trials=1), trials) == (0, None)
+
+
+def test_the_budget_bounds_the_suggestions() -> None:
+    assert len(plan(_spec(max_trials=2, parallel_trials=4), []).suggestions) == 2
+
+
+def test_a_used_up_budget_completes_the_search() -> None:
+    trials = _trials(TrialState.COMPLETED, TrialState.FAILED)
+    assert _step(_spec(max_trials=2), trials) == (0, StopReason.COMPLETED)
+
+
+def test_what_is_left_of_a_space_comes_before_its_end() -> None:
+    spec = _spec(parallel_trials=4)
+    assert _step(spec, _trials(TrialState.COMPLETED)) == (2, None)
+    trials = _trials(*[TrialState.COMPLETED] * 3)
+    assert _step(spec, trials) == (0, StopReason.SPACE_EXHAUSTED)
+
+
+def test_a_score_at_the_target_ends_the_search() -> None:
+    trials = _trials(TrialState.COMPLETED, TrialState.RUNNING, score=0.9)
+    assert plan(_spec(target=0.9), trials).stop_reason == StopReason.TARGET_REACHED
+    assert plan(_spec(target=0.91), trials).stop_reason is None
+
+
+def test_a_target_to_be_minimized_is_met_from_above() -> None:
+    spec = new_spec(OPEN, objective={"metric": "val_loss", "target": 0.3})
+    assert plan(spec, _trials(TrialState.COMPLETED, score=0.31)).stop_reason is None
+    met = plan(spec, _trials(TrialState.COMPLETED, score=0.3))
+    assert met.stop_reason == StopReason.TARGET_REACHED
+
+
+def test_the_target_counts_before_the_budget() -> None:
+    trials = _trials(TrialState.COMPLETED, score=1.0)
+    step = plan(_spec(max_trials=1, target=0.9), trials)
+    assert step.stop_reason == StopReason.TARGET_REACHED
+
+
+def test_too_many_failures_end_the_search() -> None:
+    trials = _trials(TrialState.FAILED, TrialState.FAILED)
+    ended = plan(_spec(max_failed_trials=2), trials)
+    assert ended.stop_reason == StopReason.TOO_MANY_FAILURES
+    assert plan(_spec(max_failed_trials=3), trials).stop_reason is None
+
+
+def test_cancelled_trials_are_no_failures_but_use_the_budget() -> None:
+    trials = _trials(TrialState.CANCELLED, TrialState.CANCELLED)
+    assert plan(_spec(max_failed_trials=1, max_trials=3), trials).stop_reason is None
+    assert plan(_spec(max_trials=2), trials).stop_reason == StopReason.COMPLETED

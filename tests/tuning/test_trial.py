@@ -1,0 +1,139 @@
+"""One trial: its score, its failures as results, its interruption."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.jobs import JobSpec
+from schemas.models import Infeasible
+from schemas.trials import ERROR_CODES
+from tests.tuning.makers import MAX_PARAMETERS, Recorder, bars, new_spec, recipe_of
+from tuning import training, trial
+from tuning.data import DatasetUnreadable
+from tuning.training import Interrupted, NonFiniteObjective
+from tuning.trial import Result
+
+IMAGES = bars()
+
+
+def _run(spec: JobSpec, recorder: Recorder | None = None, max_parameters: int = MAX_PARAMETERS) -> Result:
+    return trial.run(spec, recipe_of(spec), IMAGES, recorder or Recorder(), max_parameters)
+
+
+def _scores(recorder: Recorder) -> list[Any]:
+    return [(epoch.epoch, dict(epoch.metrics)) for epoch in recorder.epochs]
+
+
+def test_the_same_seed_gives_the_same_scores_zero_too() -> None:
+    seen = {}
+    for name, seed in (("first", 0), ("again", 0), ("other", 1)):
+        recorder = Recorder()
+        _run(new_spec(model={"dropout": 0.3}, seed=seed), recorder)
+        seen[name] = _scores(recorder)
+    assert seen["first"] == seen["again"] != seen["other"]
+
+
+def test_a_result_has_the_best_epoch_and_its_weights() -> None:
+    recorder = Recorder()
+    spec = new_spec(training={"epochs": 4, "batch_size": 8})
+    result = _run(spec, recorder)
+    scores = [epoch.metrics["val_accuracy"] or 0.0 for epoch in recorder.epochs]
+    assert result.best is not None
+    assert result.best.metrics["val_accuracy"] == max(scores)
+    assert result.best in recorder.epochs
+    assert (result.failure, result.interrupted) == (None, False)
+    assert result.parameters == recipe_of(spec).model.count_parameters((8, 8, 1), 3)
+    assert sum(array.size for array in result.weights) == result.parameters
+    assert result.device
+
+
+def test_what_cannot_be_built_is_a_result() -> None:
+    result = _run(new_spec(model={"blocks": 5}))
+    assert result.failure is not None
+    assert result.failure.code == "infeasible_model"
+    assert (result.best, result.parameters) == (None, None)
+
+
+def test_too_many_parameters_are_a_result() -> None:
+    result = _run(new_spec(), max_parameters=10)
+    assert result.failure is not None
+    assert result.failure.code == "infeasible_model"
+
+
+def test_a_loss_that_is_not_finite_is_a_result_and_never_best() -> None:
+    diverging = {"epochs": 20, "optimizer": "sgd", "learning_rate": 100.0, "batch_size": 4}
+    result = _run(new_spec({"activation": "softplus", "l2": 10.0}, diverging))
+    assert result.failure is not None
+    assert result.failure.code == "non_finite_objective"
+    assert result.best is None
+
+
+def test_an_interrupted_trial_keeps_the_best_so_far() -> None:
+    recorder = Recorder(Interrupted(), after_steps=20)
+    result = _run(new_spec(training={"epochs": 100, "batch_size": 8}), recorder)
+    assert result.interrupted
+    assert result.failure is None
+    assert result.best in recorder.epochs
+    assert result.weights
+
+
+def test_a_trial_interrupted_in_its_first_epoch_has_no_score() -> None:
+    result = _run(new_spec(), Recorder(Interrupted()))
+    assert (result.best, result.interrupted, result.failure) == (None, True, None)
+
+
+def test_what_says_nothing_about_the_configuration_comes_through() -> None:
+    with pytest.raises(ConnectionError):
+        _run(new_spec(), Recorder(ConnectionError("away")))
+
+
+class _ResourceExhaustedError(Exception):
+    """As TensorFlow says it."""
+
+
+_ResourceExhaustedError.__name__ = "ResourceExhaustedError"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Infeasible("x"), "infeasible_model"),
+        (NonFiniteObjective("x"), "non_finite_objective"),
+        (DatasetUnreadable("x"), "dataset_unreadable"),
+        (MemoryError(), "out_of_memory"),
+        (_ResourceExhaustedError("OOM"), "out_of_memory"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating"), "out_of_memory"),
+        (ValueError("x"), None),
+    ],
+)
+def test_failures_have_codes_of_the_contract(error: Exception, code: str | None) -> None:
+    failure = trial.failure_of(error)
+    assert (failure.code if failure else None) == code
+    assert code is None or code in ERROR_CODES
+
+
+def test_an_error_without_text_has_a_message() -> None:
+    failure = trial.failure_of(Infeasible())
+    assert failure is not None
+    assert failure.message
+
+
+def test_weights_come_back_from_a_file_in_order(tmp_path: Path) -> None:
+    # More than ten arrays: as text, arr_10 stands before arr_2.
+    spec = new_spec(model={"blocks": 3, "batch_norm": True})
+    models = [training.compiled(recipe_of(spec), IMAGES.x, 3, seed, MAX_PARAMETERS) for seed in (0, 1)]
+    assert len(models[0].get_weights()) > 10
+    trial.save_weights(models[0].get_weights(), tmp_path / "weights.npz")
+    trial.load_weights(models[1], tmp_path / "weights.npz")
+    pairs = zip(models[0].get_weights(), models[1].get_weights(), strict=True)
+    assert all((first == second).all() for first, second in pairs)
+
+
+def test_metrics_are_plain_json() -> None:
+    result = _run(new_spec())
+    assert result.best is not None
+    assert json.loads(json.dumps(dict(result.best.metrics), allow_nan=False))
+    assert all(isinstance(array, np.ndarray) for array in result.weights)
