@@ -26,7 +26,7 @@ _CODES = {
 }
 
 
-class _Coded(fields.Field[Any]):
+class Coded(fields.Field[Any]):
     """Puts a code on the errors that marshmallow words."""
 
     def make_error(self, key: str, **kwargs: Any) -> ValidationError:
@@ -57,8 +57,10 @@ class Among(validate.OneOf):
 
 
 class Pattern(validate.Regexp):
+    """A pattern for the whole text."""
+
     def __init__(self, pattern: str, text: str) -> None:
-        super().__init__(re.compile(pattern), error=text)
+        super().__init__(re.compile(rf"(?:{pattern})\Z"), error=text)
 
     def _format_error(self, value: Any) -> str:
         return Message("invalid_value", super()._format_error(value))
@@ -69,7 +71,7 @@ class Sized(validate.Length):
         return Message("invalid_value", super()._format_error(value, message))
 
 
-class Integer(_Coded, fields.Integer):
+class Integer(Coded, fields.Integer):
     def _validated(self, value: Any) -> int:
         if isinstance(value, float) and value.is_integer():
             return int(value)
@@ -90,11 +92,11 @@ class QueryInteger(Integer):
         return self._validated(value)
 
 
-class QueryNumber(_Coded, fields.Float):
+class QueryNumber(Coded, fields.Float):
     """A number in a URL."""
 
 
-class Number(_Coded, fields.Float):
+class Number(Coded, fields.Float):
     def _validated(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.make_error("invalid", input=value)
@@ -107,35 +109,43 @@ class Number(_Coded, fields.Float):
         return number
 
 
-class String(_Coded, fields.String):
+class String(Coded, fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            # PostgreSQL's text holds neither, and no name needs one.
+        if not is_plain(text):
             raise ValidationError([Message("invalid_value", "NUL and surrogates are not text.")])
         return text
 
 
-class Boolean(_Coded, fields.Boolean):
+class Boolean(Coded, fields.Boolean):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
 
 
-class List(_Coded, fields.List[Any]):
+class List(Coded, fields.List[Any]):
     pass
 
 
-class Dict(_Coded, fields.Dict):
+class Dict(Coded, fields.Dict):
+    """Errors of a key or its value are told at the key, without marshmallow's `key` and `value`."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            found = {name: said.get("key") or said["value"] for name, said in error.messages.items()}
+            raise ValidationError(found) from None
+
+
+class Nested(Coded, fields.Nested):
     pass
 
 
-class Nested(_Coded, fields.Nested):
-    pass
-
-
-class Timestamp(_Coded, fields.AwareDateTime):
+class Timestamp(Coded, fields.AwareDateTime):
     """RFC 3339, always UTC."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -175,6 +185,11 @@ def nearest(value: Any, known: Sequence[Any]) -> str:
     names = [name for name in known if isinstance(name, str)]
     close = difflib.get_close_matches(str(value)[:64], names, n=1)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text has neither NUL nor lone surrogates: PostgreSQL holds neither, no name needs one."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def is_object(value: Any) -> bool:

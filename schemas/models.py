@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError
+from marshmallow import ValidationError, validate
 from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
 from schemas.fields import Among, Between, Boolean, Integer, Number, StrictSchema, String, is_object
@@ -60,8 +60,11 @@ class Cnn:
         """Parameters (trained or not) of the net for images of ``shape`` (height, width, channels).
 
         Raises:
-            Infeasible: a block would pool a map that has no two pixels in a row left.
+            Infeasible: the data are no images, or a block would pool a map that has no two pixels in a
+                row left.
         """
+        if len(shape) != 3:
+            raise Infeasible("the family cnn takes images, not rows of features")
         height, width, channels = shape
         total = 0
         for block in range(self.blocks):
@@ -87,7 +90,7 @@ class CnnSchema(StrictSchema):
 
     makes: ClassVar[type[Cnn]] = Cnn
 
-    family = String(required=True)
+    family = String(required=True, validate=validate.Equal(Cnn.family))
     blocks = Tunable(
         Integer(validate=Between(1, 10)),
         load_default=2,

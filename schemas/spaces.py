@@ -5,6 +5,7 @@ or a distribution, and holds a distribution's bounds and values to the limits of
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -15,6 +16,7 @@ from marshmallow import ValidationError, fields, post_load
 from schemas.fields import (
     Among,
     Boolean,
+    Coded,
     Dict,
     Integer,
     List,
@@ -23,6 +25,7 @@ from schemas.fields import (
     StrictSchema,
     String,
     is_object,
+    is_plain,
 )
 from schemas.problems import Message, fault
 
@@ -34,6 +37,8 @@ SAMPLINGS = ("linear", "log", "reverse_log")
 UNSTEPPED_GRID_VALUES = 10
 # Real numbers on more steps than this are meant to be continuous.
 MAX_STEPS = 10_000
+# What JSON's readers agree on (RFC 7493).
+_LARGEST_INTEGER = 2**53 - 1
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,9 @@ class FloatRange(Range):
 class IntRange(Range):
     type = "int"
 
+    def contains(self, value: Value) -> bool:
+        return super().contains(value) and float(value).is_integer()
+
     def count(self) -> int | None:
         if self.step is None:
             return int(self.max) - int(self.min) + 1
@@ -149,7 +157,7 @@ class Choice(Distribution):
         return list(self.values)
 
     def contains(self, value: Value) -> bool:
-        return any(value == own and type(value) is type(own) for own in self.values)
+        return any(same(value, own) for own in self.values)
 
 
 @dataclass(frozen=True)
@@ -166,17 +174,26 @@ class BooleanChoice(Distribution):
         return isinstance(value, bool)
 
 
+def same(one: Value, other: Value) -> bool:
+    """Equal as JSON values: 1 is 1.0, and neither is true."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
 def tidy(value: float) -> float:
     """Twelve significant digits: 0.3 + 3 x 0.1 is to be 0.6, not 0.6000000000000001."""
     return float(f"{value:.12g}")
 
 
-class _Scalar(fields.Field[Any]):
+class _Scalar(Coded):
     """Any JSON scalar; what it may be is said by the field that the distribution stands for."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, (str, bool, int, float)):
             raise fault("invalid_type", "Must be a number, a string or a boolean.")
+        if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+            raise fault("value_out_of_range", "Larger than any value here.")
+        if isinstance(value, str) and not is_plain(value):
+            raise fault("invalid_value", "NUL and surrogates are not text.")
         return value
 
 
@@ -235,7 +252,7 @@ DISTRIBUTIONS: dict[str, type[DistributionSchema]] = {
 }
 
 
-class Tunable(fields.Field[Any]):
+class Tunable(Coded):
     """A value, or the distribution of values that a search is to choose from."""
 
     def __init__(self, inner: fields.Field[Any], **kwargs: Any) -> None:
@@ -280,6 +297,8 @@ class Tunable(fields.Field[Any]):
             if getattr(given, name, None) is not None:
                 self._hold(getattr(given, name), errors, changes, name)
         if isinstance(given, Choice):
+            if len({_kind(value) for value in given.values}) > 1:
+                raise fault("invalid_range", "The values of a choice must be of one kind.", "values")
             held = [self._held_value(value, index, errors) for index, value in enumerate(given.values)]
             changes["values"] = tuple(held)
         made = _replace(given, changes)
@@ -308,6 +327,11 @@ class Tunable(fields.Field[Any]):
         return self.inner._serialize(value, attr, obj, **kwargs)
 
 
+def _kind(value: Value) -> str:
+    """JSON's kind of a value: it has one for all numbers."""
+    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(type(value))
+
+
 def _replace(given: Distribution, changes: Mapping[str, Any]) -> Distribution:
     return type(given)(**{**vars(given), **changes})
 
@@ -325,8 +349,6 @@ def _check_relations(given: Distribution, errors: dict[str, Any]) -> None:
             wrong("values", "A choice needs at least two values.")
         elif len({(type(value), value) for value in given.values}) < len(given.values):
             wrong("values", "The values of a choice must differ.")
-        elif len({type(value) for value in given.values}) > 1:
-            wrong("values", "The values of a choice must be of one kind.")
     if not errors and given.default is not None and not given.contains(given.default):
         wrong("default", "The default must be one of the values.")
 
@@ -336,14 +358,28 @@ def _check_range(given: Range, wrong: Any) -> None:
         wrong("max", "max must be greater than min.")
     elif given.sampling != "linear" and given.min <= 0:
         wrong("min", f"min must be greater than 0 with {given.sampling} sampling.")
-    elif given.step is not None and given.sampling == "linear" and given.step <= 0:
+    elif given.sampling != "linear" and not math.isfinite(given.max / given.min):
+        wrong("min", "min is too close to 0.")
+    elif given.step is not None:
+        _check_step(given, given.step, wrong)
+
+
+def _check_step(given: Range, step: float, wrong: Any) -> None:
+    if given.sampling == "linear" and step <= 0:
         wrong("step", "step must be greater than 0.")
-    elif given.step is not None and given.sampling != "linear" and given.step <= 1:
+    elif given.sampling != "linear" and step <= 1:
         wrong("step", f"step must be greater than 1: with {given.sampling} sampling it is a factor.")
-    elif isinstance(given, FloatRange) and given.step is not None and given.steps() > MAX_STEPS:
+    elif isinstance(given, FloatRange) and _steps(given, step) > MAX_STEPS:
         wrong("step", f"step must leave at most {MAX_STEPS:,} values; leave it out for any value.")
-    elif given.step is not None and given.steps() < 2:
+    elif given.steps() < 2:
         wrong("step", "step must leave at least two values between min and max.")
+
+
+def _steps(given: Range, step: float) -> float:
+    """How many steps fit in, as a number that may be infinite."""
+    if given.sampling == "linear":
+        return (given.max - given.min) / step if step > 1e-300 else math.inf
+    return math.log(given.max / given.min) / math.log(step)
 
 
 @dataclass(frozen=True)
@@ -354,7 +390,10 @@ class Condition:
     values: tuple[Value, ...]
 
     def holds(self, values: Mapping[str, Value]) -> bool:
-        return self.parent in values and values[self.parent] in self.values
+        return self.parent in values and self.asks_for(values[self.parent])
+
+    def asks_for(self, value: Any) -> bool:
+        return any(same(value, own) for own in self.values)
 
 
 @dataclass(frozen=True)
@@ -401,8 +440,7 @@ class Space:
 
     def _combinations(self, count: Any) -> int:
         """Exact, without listing them: only values that conditions ask about are told apart."""
-        asked = self._asked_values()
-        return math.prod(_count(family, {}, asked, count) for family in self._families())
+        return math.prod(_count(family, count) for family in self._families())
 
     def _families(self) -> list[tuple[Hyperparameter, ...]]:
         """Hyperparameters that no condition ties together, apart: their counts multiply."""
@@ -414,14 +452,6 @@ class Space:
             families.append([*(other for family in tied for other in family), one])
         place = {one.name: index for index, one in enumerate(self)}
         return [tuple(sorted(family, key=lambda one: place[one.name])) for family in families]
-
-    def _asked_values(self) -> dict[str, list[tuple[Value, ...]]]:
-        """For each parent, the sets of its values that some condition names."""
-        asked: dict[str, list[tuple[Value, ...]]] = {}
-        for one in self:
-            for condition in one.conditions:
-                asked.setdefault(condition.parent, []).append(condition.values)
-        return asked
 
     @classmethod
     def of(cls, found: Iterable[tuple[str, Distribution]], fixed: Mapping[str, Value]) -> Self:
@@ -440,41 +470,48 @@ class Space:
         return cls(tuple(Hyperparameter(name, distributions[name], kept[name]) for name in ordered))
 
 
-def _count(
-    left: tuple[Hyperparameter, ...],
-    values: Mapping[str, Value],
-    asked: Mapping[str, list[tuple[Value, ...]]],
-    count: Any,
-) -> int:
-    total = 1
-    for index, one in enumerate(left):
-        if not one.is_active(values):
-            continue
-        if one.name not in asked:
-            total *= count(one.distribution)
-            continue
-        # A parent: one case for each class of values that the conditions cannot tell apart.
-        cases = _classes(one.distribution, asked[one.name], count(one.distribution))
-        rest = left[index + 1 :]
-        return total * sum(
-            times * _count(rest, {**values, one.name: example}, asked, count) for example, times in cases
-        )
-    return total
+def _count(family: tuple[Hyperparameter, ...], count: Any) -> int:
+    """Configurations of hyperparameters that conditions tie together.
+
+    Goes through them once, parents first, and keeps for each set of later ones that are ruled out by now in
+    how many ways that can come about.
+    """
+    names = {one.name for one in family}
+    # A parent that a fixed value has ruled out for good is in no family: its children never exist.
+    never = {one.name for one in family if any(asked.parent not in names for asked in one.conditions)}
+    ways: Counter[frozenset[str]] = Counter({frozenset(never): 1})
+    for one in family:
+        children = [
+            (child.name, condition)
+            for child in family
+            for condition in child.conditions
+            if condition.parent == one.name
+        ]
+        cases = _classes(one.distribution, [condition for _, condition in children], count)
+        following: Counter[frozenset[str]] = Counter()
+        for ruled_out, times in ways.items():
+            rest = ruled_out - {one.name}
+            for value, size in [(_NOTHING, 1)] if one.name in ruled_out else cases:
+                lost = {child for child, condition in children if not condition.asks_for(value)}
+                following[rest | lost] += times * size
+        ways = following
+    return sum(ways.values())
 
 
-_OTHERWISE = object()
+_NOTHING = object()
 
 
-def _classes(distribution: Distribution, asked: list[tuple[Value, ...]], size: int) -> list[tuple[Any, int]]:
-    """(a value, how many behave like it) for each way in which ``asked`` sees the values."""
-    named = {value for values in asked for value in values}
+def _classes(distribution: Distribution, asked: list[Condition], count: Any) -> list[tuple[Any, int]]:
+    """(a value, how many behave like it) for each way in which conditions see the values."""
+    size = count(distribution)
     own = distribution.grid_values() if size <= 10 * UNSTEPPED_GRID_VALUES else None
-    seen = {value for value in named if (value in own if own else distribution.contains(value))}
+    named = {value for condition in asked for value in condition.values}
+    seen = [value for value in named if (value in own if own else distribution.contains(value))]
     groups: dict[tuple[bool, ...], list[Any]] = {}
     for value in seen:
-        groups.setdefault(tuple(value in values for values in asked), []).append(value)
+        groups.setdefault(tuple(condition.asks_for(value) for condition in asked), []).append(value)
     cases = [(members[0], len(members)) for members in groups.values()]
-    return [*cases, (_OTHERWISE, size - len(seen))] if size > len(seen) else cases
+    return [*cases, (_NOTHING, size - len(seen))] if size > len(seen) else cases
 
 
 def _conditions(

@@ -1,6 +1,7 @@
 """`/v1/jobs/{id}/artifacts`: the tuned model and what else a job leaves."""
 
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 from flask import Response, request, stream_with_context
@@ -45,8 +46,11 @@ def download(job_id: str, name: str) -> Response:
         artifact = artifacts.get(session, job_id, name)
     found = _wanted(artifact)
     start, end = found or (0, artifact.bytes)
+    pieces = context.services().blobs.read(artifact.path, start, end)
+    # The first is read before the answer begins: a blob that is away is then told as a 503.
+    first = next(pieces, b"")
     response = Response(
-        stream_with_context(context.services().blobs.read(artifact.path, start, end)),
+        stream_with_context(chain([first], pieces)),
         HTTPStatus.OK if found is None else HTTPStatus.PARTIAL_CONTENT,
         mimetype=artifact.media_type,
     )
@@ -60,14 +64,21 @@ def download(job_id: str, name: str) -> Response:
 
 
 def _wanted(artifact: Artifact) -> tuple[int, int] | None:
-    """(start, end) of the bytes asked for; None for all, also when more than one range is."""
+    """(start, end) of the bytes asked for; None for all, also when more than one range is (RFC 9110, 14)."""
     wanted = request.range
-    current = request.if_range.etag in (None, artifact.sha256)
-    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1 or not current:
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1 or not _is_current(artifact):
         return None
-    found = wanted.range_for_length(artifact.bytes)
-    if found is None:
+    start, end = wanted.ranges[0]
+    if start is not None and start < 0:
+        # The last so many bytes: of a shorter file, all of them.
+        start, end = max(artifact.bytes + start, 0), None
+    if start is None or start >= artifact.bytes or "=-0" in request.headers["Range"].replace(" ", ""):
         headers = {"Content-Range": f"bytes */{artifact.bytes}"}
         text = f"The file has {artifact.bytes} bytes."
         raise RangeNotSatisfiable("range_not_satisfiable", text, headers=headers)
-    return found
+    return start, artifact.bytes if end is None else min(end, artifact.bytes)
+
+
+def _is_current(artifact: Artifact) -> bool:
+    """Whether a range of the file that the client knows is one of this file: by a strong tag alone."""
+    return request.headers.get("If-Range", f'"{artifact.sha256}"') == f'"{artifact.sha256}"'

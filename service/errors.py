@@ -19,7 +19,7 @@ from schemas.problems import Problem, ProblemSchema
 _log = logger(__name__)
 
 REQUEST_ID = "X-Request-ID"
-_RETRY_SECONDS = "5"
+RETRY_SECONDS = "5"
 
 # What Flask and Werkzeug raise by themselves, in our words.
 _CODES = {
@@ -80,7 +80,7 @@ def render(problem: Problem) -> Response:
     response = Response(body, problem.status, mimetype=problems.MEDIA_TYPE)
     response.headers.update(problem.headers)
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers.setdefault("Retry-After", _RETRY_SECONDS)
+        response.headers.setdefault("Retry-After", RETRY_SECONDS)
     return response
 
 

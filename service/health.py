@@ -11,6 +11,7 @@ from schemas.fields import AnswerSchema, Dict, Integer, List, Nested, String
 from schemas.pages import MAX_PAGE_SIZE
 from service import context
 from service.bodies import Blueprint
+from service.errors import RETRY_SECONDS
 from service.transactions import reads
 from store import workers
 
@@ -47,7 +48,7 @@ def healthz() -> dict[str, Any]:
 @blueprint.route("/readyz", methods=["GET"])
 @blueprint.response(HTTPStatus.OK, HealthSchema)
 @blueprint.alt_response(HTTPStatus.SERVICE_UNAVAILABLE, success=False, schema=HealthSchema)
-def readyz() -> tuple[dict[str, Any], int]:
+def readyz() -> tuple[dict[str, Any], int, dict[str, str]]:
     """Database (migrated), broker and storage answer."""
     checks = {
         "database": _database_answers(),
@@ -55,8 +56,9 @@ def readyz() -> tuple[dict[str, Any], int]:
         "storage": context.services().blobs.answers(),
     }
     if all(checks.values()):
-        return {"status": "ok", "checks": checks}, HTTPStatus.OK
-    return {"status": "unavailable", "checks": checks}, HTTPStatus.SERVICE_UNAVAILABLE
+        return {"status": "ok", "checks": checks}, HTTPStatus.OK, {}
+    waiting = {"Retry-After": RETRY_SECONDS}
+    return {"status": "unavailable", "checks": checks}, HTTPStatus.SERVICE_UNAVAILABLE, waiting
 
 
 @info_blueprint.route("/v1/info", methods=["GET"])

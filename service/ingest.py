@@ -5,7 +5,10 @@ arrays are read in pieces, so that the API stays small however large the upload 
 """
 
 import io
+import lzma
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,16 @@ MAX_CLASSES = 10_000
 MAX_EXPANSION = 200
 _CHUNK_BYTES = 2**22
 _SIDES = 4096
+# What zipfile and its decompressors raise over bytes that are not what they should be.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
 
 
 def refuse(code: str, detail: str, array: str = "") -> Invalid:
@@ -57,7 +70,7 @@ def describe_npz(file: Path, digest: str, name: str, max_bytes: int) -> Dataset:
     try:
         with zipfile.ZipFile(file) as archive:
             return _describe(archive, file.stat().st_size, digest, name, max_bytes)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except _DAMAGE as error:
         raise refuse("dataset_not_npz", "The file is not an npz archive, or a damaged one.") from error
     except RuntimeError as error:
         # zipfile's word for a password.
@@ -114,7 +127,7 @@ def _read_header(stream: IO[bytes], array: str) -> Header:
         version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(stream)
-    except (ValueError, TypeError, SyntaxError, RecursionError) as error:
+    except (ValueError, TypeError, SyntaxError, RecursionError, tokenize.TokenError) as error:
         raise refuse("dataset_not_npz", f"{array} is not an npy array.", array) from error
     return Header(tuple(int(side) for side in shape), dtype, bool(fortran))
 
@@ -145,8 +158,17 @@ def _check_labels(y: Header) -> None:
 
 def _classes(archive: zipfile.ZipFile, header: Header) -> tuple[LabelClass, ...]:
     with archive.open("y.npy") as stream:
-        y = npy.read_array(io.BytesIO(stream.read()), allow_pickle=False)
-    names, counts = np.unique(y, return_counts=True)
+        content = stream.read()
+    try:
+        y = npy.read_array(io.BytesIO(content), allow_pickle=False)
+    except ValueError as error:
+        raise refuse("dataset_shape_mismatch", "y is shorter than it declares.", "y") from error
+    try:
+        # Sorting a text beyond Unicode is an error of the interpreter's own.
+        names, counts = np.unique(y, return_counts=True)
+        names.tolist()
+    except (ValueError, SystemError) as error:
+        raise refuse("dataset_bad_labels", "A class name is no text.", "y") from error
     if header.dtype.kind in "ui":
         _check_numbers(names)
     if len(names) == 1:
@@ -179,6 +201,10 @@ def _check_pixels(archive: zipfile.ZipFile, header: Header) -> None:
                 first = seen + int(wrong[0])
             bad += len(wrong)
         seen += len(piece)
+    if seen * header.dtype.itemsize != header.bytes:
+        # The archive's directory may lie about a member's size.
+        text = f"x declares {header.shape}, but holds {seen} values."
+        raise refuse("dataset_shape_mismatch", text, "x")
     if bad:
         shape = header.shape[::-1] if header.fortran else header.shape
         where = [int(i) for i in np.unravel_index(first, shape)]
@@ -193,6 +219,8 @@ def _pieces(archive: zipfile.ZipFile, header: Header) -> Iterator[Any]:
     with archive.open("x.npy") as stream:
         _read_header(stream, "x")
         while data := stream.read(whole):
+            if len(data) % header.dtype.itemsize:
+                raise refuse("dataset_shape_mismatch", "x ends in the middle of a value.", "x")
             yield np.frombuffer(data, dtype=header.dtype)
 
 

@@ -24,7 +24,15 @@ from schemas.jobs import (
     load_spec,
 )
 from schemas.pages import Page
-from schemas.problems import Conflict, Invalid, Message, NotFound, invalid
+from schemas.problems import (
+    MEDIA_TYPE,
+    Conflict,
+    Invalid,
+    Message,
+    NotFound,
+    ProblemSchema,
+    invalid,
+)
 from service import context
 from service.bodies import Blueprint, read_json
 from service.transactions import reads, writes
@@ -110,7 +118,9 @@ def cancel(job_id: str) -> tuple[Job, int, dict[str, str]]:
 @blueprint.route("/v1/jobs/<id:job_id>/best", methods=["GET"])
 @reads
 @blueprint.response(HTTPStatus.OK, BestSchema)
-@blueprint.alt_response(HTTPStatus.CONFLICT, success=False, description="No completed trial yet")
+@blueprint.alt_response(
+    HTTPStatus.CONFLICT, schema=ProblemSchema, content_type=MEDIA_TYPE, description="No completed trial yet"
+)
 def best(job_id: str) -> dict[str, Any]:
     """The best hyperparameters, their metrics, and the model that was made of them."""
     session = context.session()

@@ -7,7 +7,7 @@ from apispec_oneofschema import MarshmallowPlugin
 from flask import Blueprint, Flask
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from schemas.problems import MEDIA_TYPE, ProblemSchema
 from schemas.spaces import SAMPLINGS, Tunable
@@ -57,12 +57,13 @@ def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
     for name, schema in _PARAMETERS.items():
         api.register_converter(app.url_map.converters[name], lambda _, schema=schema: schema)
     api.init_app(app)
+    api.ma_plugin.converter.add_attribute_function(_open_minimum)
     api.ma_plugin.converter.add_attribute_function(_tunable)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     for path in _OPEN_PATHS:
         api.spec._paths[path]["get"]["security"] = []
-    app.register_blueprint(_page())
+    app.register_blueprint(_page(), url_prefix="/v1/docs")
     return api
 
 
@@ -74,11 +75,20 @@ _PARAMETERS = {
 
 
 def _page() -> Blueprint:
-    """Swagger UI, from the wheel: it works offline. Relative, so that it works under a sub-path."""
+    """Swagger UI, from the wheel: it works offline. All links are relative, for a sub-path."""
     blueprint: Blueprint = get_swaggerui_blueprint(
-        "/v1/docs", "../openapi.json", config={"app_name": TITLE}, blueprint_name="docs"
+        ".", "../openapi.json", config={"app_name": TITLE}, blueprint_name="docs"
     )
     return blueprint
+
+
+def _open_minimum(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
+    """A range without its lower end: apispec publishes every minimum as included."""
+    for validator in field.validators:
+        if isinstance(validator, validate.Range) and not validator.min_inclusive:
+            ret.pop("minimum", None)
+            return {"exclusiveMinimum": validator.min}
+    return {}
 
 
 def _tunable(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Keyset pages: the token says where the last page ended, so no page costs more than the first."""
 
 import base64
+import csv
 from typing import Any
 
 from sqlakeyset import BadBookmark, Marker, PageSerializationError, select_page, unserialize_bookmark
@@ -41,7 +42,7 @@ def _marker(token: str, query: Select[Any]) -> Marker:
     try:
         text = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
         marker = unserialize_bookmark(text)
-    except (BadBookmark, PageSerializationError, ValueError):
+    except (BadBookmark, PageSerializationError, ValueError, csv.Error, StopIteration):
         raise _forged() from None
     kinds = [_ordered_by(clause).type.python_type for clause in query._order_by_clauses]
     if marker.place is None or marker.backwards or [type(value) for value in marker.place] != kinds:

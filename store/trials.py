@@ -232,21 +232,16 @@ def cancel(session: Session, job_id: str, number: int) -> Trial:
         NotFound: no such trial.
         Conflict: it has ended in another way already.
     """
-    touch_job(session, job_id)
+    _lock_job(session, job_id)
     row = _row(session, job_id, number)
     if TrialState(row.state).is_terminal and row.state != TrialState.CANCELLED:
         raise Conflict("trial_ended", f"Trial {number} is {row.state} already.")
-    mine = [TrialRow.job_id == job_id, TrialRow.number == number]
-    updated(
-        session,
-        update(TrialRow)
-        .where(*mine, TrialRow.state == TrialState.PENDING)
-        .values(state=TrialState.CANCELLED, stop=CANCELLED, end_time=clock()),
-    )
-    updated(
-        session,
-        update(TrialRow).where(*mine, TrialRow.state == TrialState.RUNNING).values(stop=CANCELLED),
-    )
+    mine = [TrialRow.job_id == job_id, TrialRow.number == number, TrialRow.stop.is_(None)]
+    dropped = {"state": TrialState.CANCELLED, "stop": CANCELLED, "end_time": clock()}
+    waiting = update(TrialRow).where(*mine, TrialRow.state == TrialState.PENDING).values(**dropped)
+    running = update(TrialRow).where(*mine, TrialRow.state == TrialState.RUNNING).values(stop=CANCELLED)
+    if updated(session, waiting) + updated(session, running):
+        touch_job(session, job_id)
     session.expire_all()
     return get(session, job_id, number)
 
