@@ -8,11 +8,11 @@ from typing import Any
 from marshmallow import ValidationError
 
 from schemas.datasets import Dataset
-from schemas.jobs import JobSpec
+from schemas.distributions import Distribution, FloatRange, Range, Value
 from schemas.models import FAMILIES, Infeasible, Model
 from schemas.problems import Message, fault
 from schemas.recipe import leaves
-from schemas.spaces import Distribution, FloatRange, Range, Value
+from schemas.specs import JobSpec
 
 
 @dataclass(frozen=True)

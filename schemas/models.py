@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validate
 from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
+from schemas.distributions import Tunable
 from schemas.fields import Among, Between, Boolean, Integer, Number, StrictSchema, String, is_object
 from schemas.problems import fault
-from schemas.spaces import Tunable
 
 ACTIVATIONS = (
     "relu",

@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from marshmallow import post_load
 
+from schemas.distributions import Distribution, Tunable, Value
 from schemas.fields import Among, Between, Boolean, Integer, Nested, Number, StrictSchema, String
 from schemas.models import FAMILIES, Model
 from schemas.problems import fault
-from schemas.spaces import Distribution, Space, Tunable, Value
+from schemas.spaces import Space
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta", "lion")
 SCALINGS = ("unit", "standardize", "none")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from schemas.distributions import Value
 from schemas.fields import (
     Among,
     AnswerSchema,
@@ -17,7 +18,6 @@ from schemas.fields import (
     Timestamp,
 )
 from schemas.pages import PageQuerySchema, page_of
-from schemas.spaces import Value
 from schemas.states import TrialState
 
 ERROR_CODES = (

@@ -6,8 +6,8 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from schemas.datasets import BUILTINS
+from schemas.distributions import Tunable
 from schemas.fields import AnswerSchema, Dict, List, Nested, String
-from schemas.jobs import ResultSchema
 from schemas.models import FAMILIES
 from schemas.recipe import (
     OPTIMIZERS,
@@ -17,7 +17,7 @@ from schemas.recipe import (
     TrainingSchema,
 )
 from schemas.search import ALGORITHMS, BudgetSchema, ObjectiveSchema, SearchSchema
-from schemas.spaces import Tunable
+from schemas.specs import ResultSchema
 from service.bodies import Blueprint
 
 blueprint = Blueprint("catalog", __name__, description="What a job spec may say.")

@@ -18,10 +18,7 @@ from schemas.jobs import (
     JobPageSchema,
     JobQuerySchema,
     JobSchema,
-    JobSpec,
-    JobSpecSchema,
     ValidationSchema,
-    load_spec,
 )
 from schemas.pages import Page
 from schemas.problems import (
@@ -33,6 +30,7 @@ from schemas.problems import (
     ProblemSchema,
     invalid,
 )
+from schemas.specs import JobSpec, JobSpecSchema, load_spec
 from service import context
 from service.bodies import Blueprint, read_json
 from service.transactions import reads, writes

@@ -9,8 +9,8 @@ from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import fields, validate
 
+from schemas.distributions import SAMPLINGS, Tunable
 from schemas.problems import MEDIA_TYPE, ProblemSchema
-from schemas.spaces import SAMPLINGS, Tunable
 
 TITLE, VERSION = "Tuneserve", "v1"
 

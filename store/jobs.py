@@ -10,9 +10,10 @@ from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from schemas.datasets import Dataset
-from schemas.jobs import BestTrial, Cost, Job, JobSpec, Progress
+from schemas.jobs import BestTrial, Cost, Job, Progress
 from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
+from schemas.specs import JobSpec
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Trial
 from store import leases, trials

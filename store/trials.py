@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, delete, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from schemas.distributions import Value
 from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
-from schemas.spaces import Value
 from schemas.states import JobState, TrialState
 from schemas.trials import Epoch, Trial
 from store import leases

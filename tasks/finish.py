@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import OperationalError
 
 from schemas.artifacts import Artifact
-from schemas.jobs import load_spec
 from schemas.logs import logger
 from schemas.problems import Unavailable
+from schemas.specs import load_spec
 from schemas.states import JobState
 from schemas.trials import Epoch, Trial
 from store import artifacts, jobs, leases, trials

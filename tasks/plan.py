@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from schemas.jobs import JobSpec, load_spec
+from schemas.distributions import Value
 from schemas.logs import logger
 from schemas.problems import Invalid
-from schemas.spaces import Value
+from schemas.specs import JobSpec, load_spec
 from schemas.states import JobState, StopReason, TrialState
 from store import jobs, trials
 from store.database import clock

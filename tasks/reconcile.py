@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from schemas.jobs import load_spec
 from schemas.logs import logger
+from schemas.specs import load_spec
 from schemas.states import JobState, StopReason
 from store import answers, jobs, trials, workers
 from store.tables import MAX_FAULTS

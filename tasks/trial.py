@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError
 
-from schemas.jobs import JobSpec, load_spec
 from schemas.logs import logger
 from schemas.problems import Unavailable
+from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
 from schemas.trials import Epoch, Trial
 from store import jobs, trials

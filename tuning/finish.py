@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from schemas.jobs import JobSpec
+from schemas.specs import JobSpec
 from schemas.trials import Trial
 from tuning import models, training
 from tuning.data import Array, Arrays, Indices, divide

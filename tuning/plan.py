@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.jobs import JobSpec
-from schemas.spaces import Value
+from schemas.distributions import Value
+from schemas.specs import JobSpec
 from schemas.states import StopReason, TrialState
 from schemas.trials import Trial
 from tuning import oracles

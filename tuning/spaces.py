@@ -5,17 +5,8 @@ from typing import Any
 
 import keras_tuner
 
-from schemas.spaces import (
-    BooleanChoice,
-    Choice,
-    Condition,
-    FloatRange,
-    Hyperparameter,
-    IntRange,
-    Range,
-    Space,
-    Value,
-)
+from schemas.distributions import BooleanChoice, Choice, FloatRange, IntRange, Range, Value
+from schemas.spaces import Condition, Hyperparameter, Space
 
 
 def hyperparameters(space: Space) -> keras_tuner.HyperParameters:

@@ -6,9 +6,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from schemas.jobs import JobSpec
 from schemas.models import Infeasible
 from schemas.recipe import Recipe
+from schemas.specs import JobSpec
 from schemas.trials import Epoch
 from tuning import training
 from tuning.data import Array, Arrays, DatasetUnreadable, divide

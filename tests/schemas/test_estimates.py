@@ -8,9 +8,9 @@ from marshmallow import ValidationError
 
 from schemas.datasets import BUILTINS, Dataset, LabelClass
 from schemas.estimates import Estimate, estimate
-from schemas.jobs import JobSpec, load_spec
 from schemas.problems import error_items
 from schemas.spaces import points
+from schemas.specs import JobSpec, load_spec
 
 DIGITS = BUILTINS["builtin:digits"]
 LIMIT = 100_000_000

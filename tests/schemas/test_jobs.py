@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.jobs import JobQuerySchema, JobSpec, JobSpecSchema, load_spec
+from schemas.jobs import JobQuerySchema
 from schemas.problems import Invalid
 from schemas.search import MAX_GRID_SIZE
+from schemas.specs import JobSpec, JobSpecSchema, load_spec
 from service.bodies import parse_json
 
 FULL: dict[str, Any] = {

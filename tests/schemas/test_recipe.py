@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from schemas.fields import StrictSchema
-from schemas.jobs import JobSpec, load_spec
 from schemas.models import FAMILIES
 from schemas.problems import error_items
 from schemas.recipe import (
@@ -27,6 +26,7 @@ from schemas.recipe import (
 )
 from schemas.search import Budget, BudgetSchema, Objective, ObjectiveSchema, Search, SearchSchema
 from schemas.spaces import points
+from schemas.specs import JobSpec, load_spec
 
 SECTIONS = [
     (SplitSchema, Split),

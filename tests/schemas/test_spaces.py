@@ -11,20 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from schemas.fields import Among, Between, Boolean, Integer, Number, StrictSchema, String
-from schemas.problems import error_items
-from schemas.spaces import (
+from schemas.distributions import (
     BooleanChoice,
     Choice,
     Distribution,
     FloatRange,
     IntRange,
-    Space,
     Tunable,
     Value,
-    points,
     tidy,
 )
+from schemas.fields import Among, Between, Boolean, Integer, Number, StrictSchema, String
+from schemas.problems import error_items
+from schemas.spaces import Space, points
 
 When = Mapping[str, Sequence[Value]]
 

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from schemas.datasets import BUILTINS
-from schemas.jobs import load_spec
 from schemas.models import ACTIVATIONS, FAMILIES
 from schemas.problems import Invalid
 from schemas.recipe import OPTIMIZERS, TrainingSchema
 from schemas.search import ALGORITHMS
+from schemas.specs import load_spec
 from tests.conftest import Api
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

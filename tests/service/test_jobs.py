@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 
-from schemas.jobs import load_spec
+from schemas.specs import load_spec
 from schemas.states import JobState
 from store import jobs, trials
 from store.tables import JobRow

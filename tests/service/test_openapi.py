@@ -9,8 +9,8 @@ from flask import Flask
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from schemas.jobs import load_spec
 from schemas.problems import Invalid
+from schemas.specs import load_spec
 from tests.conftest import Api
 from tests.service.rows import add_trials, complete, npz, posted, upload
 

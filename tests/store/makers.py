@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from sqlalchemy import update
 
 from schemas.datasets import BUILTINS
-from schemas.jobs import JobSpec, load_spec
-from schemas.spaces import Value
+from schemas.distributions import Value
+from schemas.specs import JobSpec, load_spec
 from schemas.states import JobState, TrialState
 from schemas.trials import Trial
 from store import jobs, trials

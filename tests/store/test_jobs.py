@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import delete, select
 
 from schemas.artifacts import Artifact
-from schemas.jobs import Job, load_spec
+from schemas.jobs import Job
 from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
+from schemas.specs import load_spec
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Epoch
 from store import artifacts, jobs, trials

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from schemas.distributions import Value
 from schemas.problems import Conflict, NotFound
-from schemas.spaces import Value
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Epoch, Trial
 from store import jobs, trials

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from schemas.jobs import JobSpec, load_spec
+from schemas.distributions import Value
 from schemas.models import Cnn
 from schemas.recipe import Recipe
-from schemas.spaces import Value
+from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
 from schemas.trials import Epoch, Trial
 from tuning.data import Arrays

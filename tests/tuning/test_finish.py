@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from schemas.jobs import JobSpec, load_spec
+from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
 from schemas.trials import Trial
 from tests.tuning.makers import MAX_PARAMETERS, NOW, Recorder, bars, new_spec, new_trial, recipe_of

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras_tuner.src.engine import oracle as engine
 
-from schemas.jobs import JobSpec
+from schemas.distributions import Choice, Range, Value
 from schemas.models import FAMILIES
 from schemas.search import ALGORITHMS
-from schemas.spaces import Choice, Range, Value, points
+from schemas.spaces import points
+from schemas.specs import JobSpec
 from schemas.states import TrialState
 from schemas.trials import Trial
 from tests.tuning.makers import new_spec, new_trial

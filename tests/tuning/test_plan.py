@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.jobs import JobSpec
+from schemas.specs import JobSpec
 from schemas.states import StopReason, TrialState
 from schemas.trials import Trial
 from tests.tuning.makers import new_spec, new_trial

@@ -5,7 +5,8 @@ from typing import Any
 import keras_tuner
 import pytest
 
-from schemas.spaces import Space, Value
+from schemas.distributions import Value
+from schemas.spaces import Space
 from tests.tuning.makers import new_spec
 from tuning import spaces
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.jobs import JobSpec
 from schemas.models import Infeasible
+from schemas.specs import JobSpec
 from schemas.trials import ERROR_CODES
 from tests.tuning.makers import MAX_PARAMETERS, Recorder, bars, new_spec, recipe_of
 from tuning import training, trial

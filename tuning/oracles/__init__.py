@@ -6,7 +6,7 @@ does not matter which worker plans, and nothing is lost with one.
 
 from collections.abc import Sequence
 
-from schemas.jobs import JobSpec
+from schemas.specs import JobSpec
 from schemas.trials import Trial
 from tuning.oracles.grid import GridOracle
 from tuning.oracles.random import RandomOracle

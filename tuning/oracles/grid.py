@@ -5,7 +5,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.oracles import GridSearchOracle
 
-from schemas.jobs import JobSpec
+from schemas.specs import JobSpec
 from tuning import spaces
 from tuning.oracles.rebuilt import RebuiltOracle, Status
 

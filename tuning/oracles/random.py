@@ -5,7 +5,8 @@ from typing import Any
 
 from keras_tuner.oracles import RandomSearchOracle
 
-from schemas.spaces import Value, points
+from schemas.distributions import Value
+from schemas.spaces import points
 from tuning.oracles.rebuilt import RebuiltOracle, Status
 
 # Up to this size, what is left of a space is listed once drawing keeps hitting what was tried.

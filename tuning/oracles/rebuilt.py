@@ -7,8 +7,8 @@ import keras_tuner
 from keras_tuner.src.engine import oracle as engine
 from keras_tuner.src.engine import trial as engine_trial
 
-from schemas.jobs import JobSpec
-from schemas.spaces import Value
+from schemas.distributions import Value
+from schemas.specs import JobSpec
 from schemas.states import TrialState
 from schemas.trials import Trial
 from tuning import spaces

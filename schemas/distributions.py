@@ -1,0 +1,387 @@
+"""Values left open: a distribution in the place of a value.
+
+``Tunable(inner)`` is the field of every value that a search may choose. It takes either a fixed value
+or a distribution, and holds a distribution's bounds and values to the limits of the fixed value.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from marshmallow import ValidationError, fields, post_load
+
+from schemas.fields import (
+    Among,
+    Boolean,
+    Coded,
+    Dict,
+    Integer,
+    List,
+    Number,
+    Sized,
+    StrictSchema,
+    String,
+    is_object,
+    is_plain,
+)
+from schemas.problems import Message, fault
+
+Value = float | int | str | bool
+
+
+SAMPLINGS = ("linear", "log", "reverse_log")
+
+
+# What a grid takes from a range without a step: the middles of ten equally likely parts, as Keras
+# Tuner's grid does.
+UNSTEPPED_GRID_VALUES = 10
+
+
+# Real numbers on more steps than this are meant to be continuous.
+MAX_STEPS = 10_000
+
+
+# What JSON's readers agree on (RFC 7493).
+_LARGEST_INTEGER = 2**53 - 1
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The values that a search may choose from; ``when`` maps a parent's name to its values."""
+
+    type: ClassVar[str]
+    default: Value | None
+    when: Mapping[str, Sequence[Value]] | None
+
+    def count(self) -> int | None:
+        """How many values there are; None if there is no end to them."""
+        raise NotImplementedError
+
+    def grid_count(self) -> int:
+        """How many values a grid takes."""
+        return self.count() or UNSTEPPED_GRID_VALUES
+
+    def grid_values(self) -> list[Value]:
+        """The values that a grid takes, ascending or as listed."""
+        raise NotImplementedError
+
+    def contains(self, value: Value) -> bool:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Range(Distribution):
+    """Numbers from ``min`` to ``max``, both included; with ``step``, only those on the steps."""
+
+    min: float
+    max: float
+    step: float | None
+    sampling: str
+
+    def at(self, share: float) -> float:
+        """The number at a share in [0, 1] of the range, by the sampling."""
+        if self.sampling == "linear":
+            return self.min + share * (self.max - self.min)
+        if self.sampling == "log":
+            return float(self.min * math.pow(self.max / self.min, share))
+        return float(self.max + self.min - self.min * math.pow(self.max / self.min, 1 - share))
+
+    def steps(self) -> int:
+        """How many values lie on the steps. With `log` a step is a factor, as in Keras Tuner."""
+        assert self.step is not None
+        if self.sampling == "linear":
+            return int((self.max - self.min) / self.step + 1e-9) + 1
+        return int(math.log(self.max / self.min, self.step) + 1e-8) + 1
+
+    def on_step(self, index: int) -> float:
+        assert self.step is not None
+        if self.sampling == "linear":
+            return self.min + index * self.step
+        grown = self.min * math.pow(self.step, index)
+        return grown if self.sampling == "log" else self.max + self.min - grown
+
+    def contains(self, value: Value) -> bool:
+        if isinstance(value, (str, bool)) or not self.min <= value <= self.max:
+            return False
+        return self.step is None or value == self.nearest(value)
+
+    def nearest(self, value: float) -> float:
+        """The value on a step that is nearest to ``value``."""
+        assert self.step is not None
+        if self.sampling == "linear":
+            index = (value - self.min) / self.step
+        else:
+            grown = value if self.sampling == "log" else self.max + self.min - value
+            index = math.log(grown / self.min, self.step)
+        return tidy(self.on_step(min(max(round(index), 0), self.steps() - 1)))
+
+
+@dataclass(frozen=True)
+class FloatRange(Range):
+    type = "float"
+
+    def count(self) -> int | None:
+        return None if self.step is None else self.steps()
+
+    def grid_values(self) -> list[Value]:
+        if self.step is None:
+            middles = ((i + 0.5) / UNSTEPPED_GRID_VALUES for i in range(UNSTEPPED_GRID_VALUES))
+            return [tidy(self.at(share)) for share in middles]
+        return [tidy(self.on_step(index)) for index in range(self.steps())]
+
+
+@dataclass(frozen=True)
+class IntRange(Range):
+    type = "int"
+
+    def contains(self, value: Value) -> bool:
+        return super().contains(value) and float(value).is_integer()
+
+    def count(self) -> int | None:
+        if self.step is None:
+            return int(self.max) - int(self.min) + 1
+        return self.steps()
+
+    def grid_values(self) -> list[Value]:
+        if self.step is None:
+            return list(range(int(self.min), int(self.max) + 1))
+        return sorted({round(self.on_step(index)) for index in range(self.steps())})
+
+
+@dataclass(frozen=True)
+class Choice(Distribution):
+    type = "choice"
+    values: Sequence[Value]
+    ordered: bool | None
+
+    def count(self) -> int | None:
+        return len(self.values)
+
+    def grid_values(self) -> list[Value]:
+        return list(self.values)
+
+    def contains(self, value: Value) -> bool:
+        return any(same(value, own) for own in self.values)
+
+
+@dataclass(frozen=True)
+class BooleanChoice(Distribution):
+    type = "boolean"
+
+    def count(self) -> int | None:
+        return 2
+
+    def grid_values(self) -> list[Value]:
+        return [False, True]
+
+    def contains(self, value: Value) -> bool:
+        return isinstance(value, bool)
+
+
+def same(one: Value, other: Value) -> bool:
+    """Equal as JSON values: 1 is 1.0, and neither is true."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def tidy(value: float) -> float:
+    """Twelve significant digits: 0.3 + 3 x 0.1 is to be 0.6, not 0.6000000000000001."""
+    return float(f"{value:.12g}")
+
+
+class _Scalar(Coded):
+    """Any JSON scalar; what it may be is said by the field that the distribution stands for."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, (str, bool, int, float)):
+            raise fault("invalid_type", "Must be a number, a string or a boolean.")
+        if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+            raise fault("value_out_of_range", "Larger than any value here.")
+        if isinstance(value, str) and not is_plain(value):
+            raise fault("invalid_value", "NUL and surrogates are not text.")
+        return value
+
+
+class DistributionSchema(StrictSchema):
+    """What all distributions share."""
+
+    makes: ClassVar[type[Distribution]]
+
+    type = String(required=True)
+    default = _Scalar(load_default=None, allow_none=True)
+    when = Dict(
+        keys=String(),
+        values=List(_Scalar(), validate=Sized(min=1, max=256)),
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Exists only when each parent named here has one of the values."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Distribution:
+        data.pop("type")
+        return self.makes(**data)
+
+
+class _RangeSchema(DistributionSchema):
+    sampling = String(load_default="linear", validate=Among(SAMPLINGS))
+
+
+class FloatRangeSchema(_RangeSchema):
+    makes = FloatRange
+    min = Number(required=True)
+    max = Number(required=True)
+    step = Number(load_default=None, allow_none=True)
+
+
+class IntRangeSchema(_RangeSchema):
+    makes = IntRange
+    min = Integer(required=True)
+    max = Integer(required=True)
+    step = Integer(load_default=None, allow_none=True)
+
+
+class ChoiceSchema(DistributionSchema):
+    makes = Choice
+    values = List(_Scalar(), required=True, validate=Sized(max=256))
+    ordered = Boolean(load_default=None, allow_none=True)
+
+
+class BooleanChoiceSchema(DistributionSchema):
+    makes = BooleanChoice
+
+
+DISTRIBUTIONS: dict[str, type[DistributionSchema]] = {
+    schema.makes.type: schema
+    for schema in (FloatRangeSchema, IntRangeSchema, ChoiceSchema, BooleanChoiceSchema)
+}
+
+
+class Tunable(Coded):
+    """A value, or the distribution of values that a search is to choose from."""
+
+    def __init__(self, inner: fields.Field[Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        self.inner._bind_to_schema(field_name, parent)
+
+    def types(self) -> tuple[str, ...]:
+        """The distributions that fit the inner field."""
+        if isinstance(self.inner, fields.Boolean):
+            return ("boolean", "choice")
+        if isinstance(self.inner, fields.Integer):
+            return ("int", "choice")
+        return ("float", "int", "choice") if isinstance(self.inner, fields.Float) else ("choice",)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, Distribution):
+            return value
+        if not is_object(value):
+            return self.inner.deserialize(value, attr, data)
+        return self._held_to_inner(self._distribution(value))
+
+    def _distribution(self, value: Mapping[str, Any]) -> Distribution:
+        kind = value.get("type")
+        if kind not in self.types():
+            allowed = ", ".join(self.types())
+            if "type" not in value:
+                raise fault("missing_field", f"A distribution needs a type: {allowed}.", "type")
+            text = f"A distribution of this value is one of: {allowed}."
+            raise fault("value_not_allowed", text, "type")
+        loaded: Distribution = DISTRIBUTIONS[str(kind)]().load(value)
+        return loaded
+
+    def _held_to_inner(self, given: Distribution) -> Distribution:
+        """The distribution with every value in the inner field's own type, or all that is wrong."""
+        errors: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
+        for name in ("min", "max", "default"):
+            if getattr(given, name, None) is not None:
+                self._hold(getattr(given, name), errors, changes, name)
+        if isinstance(given, Choice):
+            if len({_kind(value) for value in given.values}) > 1:
+                raise fault("invalid_range", "The values of a choice must be of one kind.", "values")
+            held = [self._held_value(value, index, errors) for index, value in enumerate(given.values)]
+            changes["values"] = tuple(held)
+        made = _replace(given, changes)
+        if not errors:
+            _check_relations(made, errors)
+        if errors:
+            raise ValidationError(errors)
+        return made
+
+    def _hold(self, value: Any, errors: dict[str, Any], changes: dict[str, Any], name: str) -> None:
+        try:
+            changes[name] = self.inner.deserialize(value)
+        except ValidationError as error:
+            errors[name] = error.messages
+
+    def _held_value(self, value: Any, index: int, errors: dict[str, Any]) -> Any:
+        try:
+            return self.inner.deserialize(value)
+        except ValidationError as error:
+            errors.setdefault("values", {})[index] = error.messages
+            return value
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        if isinstance(value, Distribution):
+            return DISTRIBUTIONS[value.type]().dump(value)
+        return self.inner._serialize(value, attr, obj, **kwargs)
+
+
+def _kind(value: Value) -> str:
+    """JSON's kind of a value: it has one for all numbers."""
+    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(type(value))
+
+
+def _replace(given: Distribution, changes: Mapping[str, Any]) -> Distribution:
+    return type(given)(**{**vars(given), **changes})
+
+
+def _check_relations(given: Distribution, errors: dict[str, Any]) -> None:
+    """What must hold between the parts of one distribution."""
+
+    def wrong(name: str, text: str) -> None:
+        errors[name] = [Message("invalid_range", text)]
+
+    if isinstance(given, Range):
+        _check_range(given, wrong)
+    if isinstance(given, Choice):
+        if len(given.values) < 2:
+            wrong("values", "A choice needs at least two values.")
+        elif len({(type(value), value) for value in given.values}) < len(given.values):
+            wrong("values", "The values of a choice must differ.")
+    if not errors and given.default is not None and not given.contains(given.default):
+        wrong("default", "The default must be one of the values.")
+
+
+def _check_range(given: Range, wrong: Any) -> None:
+    if given.min >= given.max:
+        wrong("max", "max must be greater than min.")
+    elif given.sampling != "linear" and given.min <= 0:
+        wrong("min", f"min must be greater than 0 with {given.sampling} sampling.")
+    elif given.sampling != "linear" and not math.isfinite(given.max / given.min):
+        wrong("min", "min is too close to 0.")
+    elif given.step is not None:
+        _check_step(given, given.step, wrong)
+
+
+def _check_step(given: Range, step: float, wrong: Any) -> None:
+    if given.sampling == "linear" and step <= 0:
+        wrong("step", "step must be greater than 0.")
+    elif given.sampling != "linear" and step <= 1:
+        wrong("step", f"step must be greater than 1: with {given.sampling} sampling it is a factor.")
+    elif isinstance(given, FloatRange) and _steps(given, step) > MAX_STEPS:
+        wrong("step", f"step must leave at most {MAX_STEPS:,} values; leave it out for any value.")
+    elif given.steps() < 2:
+        wrong("step", "step must leave at least two values between min and max.")
+
+
+def _steps(given: Range, step: float) -> float:
+    """How many steps fit in, as a number that may be infinite."""
+    if given.sampling == "linear":
+        return (given.max - given.min) / step if step > 1e-300 else math.inf
+    return math.log(given.max / given.min) / math.log(step)

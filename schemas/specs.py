@@ -1,0 +1,162 @@
+"""The job spec: the document that a client posts, and the frozen value that it becomes."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+from marshmallow import ValidationError, post_load
+
+from schemas.distributions import Value
+from schemas.fields import (
+    Among,
+    Between,
+    Boolean,
+    Dict,
+    Integer,
+    List,
+    Nested,
+    Pattern,
+    Sized,
+    StrictSchema,
+    String,
+)
+from schemas.models import ModelSchema
+from schemas.problems import Message, invalid
+from schemas.recipe import (
+    PreprocessingSchema,
+    Recipe,
+    Split,
+    SplitSchema,
+    TrainingSchema,
+    space_of,
+)
+from schemas.search import (
+    MAX_GRID_SIZE,
+    Budget,
+    BudgetSchema,
+    Objective,
+    ObjectiveSchema,
+    Search,
+    SearchSchema,
+)
+from schemas.spaces import Space
+
+_OPEN_SECTIONS = ("preprocessing", "model", "training")
+
+
+@dataclass(frozen=True)
+class Result:
+    refit: bool
+    exports: Sequence[str]
+
+
+class ResultSchema(StrictSchema):
+    refit = Boolean(
+        load_default=True,
+        metadata={
+            "description": "Train the best configuration once more, on the training and validation "
+            "shares together, for as many epochs as were best."
+        },
+    )
+    exports = List(
+        String(validate=Among(("keras",))),
+        load_default=lambda: ["keras"],
+        validate=Sized(min=1, max=8),
+        metadata={"description": "Formats of the tuned model."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Result:
+        return Result(**data)
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A checked spec, every default filled in. ``document`` is the loaded form, distributions in it."""
+
+    name: str
+    labels: Mapping[str, str]
+    seed: int
+    priority: int
+    dataset: str
+    split: Split
+    search: Search
+    objective: Objective
+    budget: Budget
+    result: Result
+    space: Space
+    document: Mapping[str, Any]
+
+    def recipe(self, values: Mapping[str, Value]) -> Recipe:
+        """The recipe of one configuration."""
+        return Recipe.of(self.document, values)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The spec as JSON, with every default written out; loading it gives the same spec."""
+        dumped: dict[str, Any] = JobSpecSchema().dump(self.document)
+        return dumped
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + hashlib.sha256(rfc8785.dumps(self.resolved)).hexdigest()
+
+
+class JobSpecSchema(StrictSchema):
+    """A training recipe in which any value may be left open."""
+
+    name = String(load_default="", validate=Sized(max=200))
+    labels = Dict(
+        keys=String(validate=Pattern(r"[\w./-]{1,63}", "1 to 63 letters, digits, '.', '_', '-' or '/'.")),
+        values=String(validate=Sized(max=255)),
+        load_default=dict,
+        validate=Sized(max=64),
+        metadata={"description": "For finding the job again."},
+    )
+    seed = Integer(
+        load_default=0,
+        validate=Between(0, 2**31 - 1),
+        metadata={"description": "Of the split, the search and the training; 0 is a seed."},
+    )
+    priority = Integer(load_default=5, validate=Between(0, 9))
+    dataset = String(
+        required=True,
+        validate=Pattern(r"(builtin:|ds_)[a-z0-9_]{1,64}", "An id ds_..., or builtin:digits."),
+        metadata={"description": "An uploaded data set's id, or builtin:digits."},
+    )
+    split = Nested(SplitSchema, load_default=lambda: SplitSchema().load({}))
+    preprocessing = Nested(PreprocessingSchema, load_default=lambda: PreprocessingSchema().load({}))
+    model = Nested(ModelSchema, required=True)
+    training = Nested(TrainingSchema, load_default=lambda: TrainingSchema().load({}))
+    search = Nested(SearchSchema, load_default=lambda: SearchSchema().load({}))
+    objective = Nested(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
+    budget = Nested(BudgetSchema, required=True)
+    result = Nested(ResultSchema, load_default=lambda: ResultSchema().load({}))
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> JobSpec:
+        space = space_of({name: data[name] for name in _OPEN_SECTIONS})
+        _check_grid(data["search"], space)
+        closed = {name: value for name, value in data.items() if name not in _OPEN_SECTIONS}
+        return JobSpec(**closed, space=space, document=data)
+
+
+def _check_grid(search: Search, space: Space) -> None:
+    if search.algorithm == "grid" and (size := space.grid_size()) > MAX_GRID_SIZE:
+        text = f"The grid has {size:,} configurations; at most {MAX_GRID_SIZE:,} can be searched."
+        raise ValidationError({"search": {"algorithm": [Message("search_space_too_large", text)]}})
+
+
+def load_spec(document: Any) -> JobSpec:
+    """Checks a job spec.
+
+    Raises:
+        Invalid: with a pointer, a code and a text for everything that does not fit.
+    """
+    try:
+        spec: JobSpec = JobSpecSchema().load(document)
+    except ValidationError as error:
+        raise invalid(error.messages) from None
+    return spec
