@@ -46,6 +46,17 @@ class Context:
 
         return Shelf()
 
+    def forget_parent(self) -> None:
+        """To be called in a new child: what the parent has opened is the parent's.
+
+        A slot's process that replaces another is forked from a parent that has been at work; two processes
+        on one database connection would read each other's answers.
+        """
+        if "database" in self.__dict__:
+            self.database.dispose()
+        for name in ("database", "blobs", "send", "shelf"):
+            self.__dict__.pop(name, None)
+
     @property
     def scratch(self) -> Path:
         """A folder for files on their way to the storage."""

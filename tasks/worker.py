@@ -5,7 +5,6 @@ import gc
 import os
 import sys
 from multiprocessing import Value
-from typing import Any
 
 # SIGTERM, which is what supervisors send, is to end things soon, not when a trial is done. billiard
 # reads this when it is imported.
@@ -63,7 +62,7 @@ def run_trials(settings: Settings) -> None:
     register(app, context)
     presence = Presence(context, _described(count), lambda: _warm.value >= count)
     # Celery keeps weak references to receivers.
-    signals.worker_process_init.connect(_warm_up, weak=False)
+    signals.worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
     signals.worker_ready.connect(lambda **_: presence.start(), weak=False)
     try:
         app.worker_main(
@@ -92,8 +91,9 @@ def _described(count: int) -> workers.Worker:
     return workers.Worker(worker_id(), count, slots.gpus(os.environ), sys.version.split()[0])
 
 
-def _warm_up(**_: Any) -> None:
+def _warm_up(context: Context) -> None:
     """Runs in each slot's process as it starts: the imports take seconds, trials should not."""
+    context.forget_parent()
     slots.take_gpu(getattr(current_process(), "index", 0), os.environ)
     import tuning.finish
     import tuning.plan
