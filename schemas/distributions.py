@@ -5,6 +5,7 @@ or a distribution, and holds a distribution's bounds and values to the limits of
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -47,27 +48,28 @@ _LARGEST_INTEGER = 2**53 - 1
 
 
 @dataclass(frozen=True)
-class Distribution:
+class Distribution(ABC):
     """The values that a search may choose from; ``when`` maps a parent's name to its values."""
 
     type: ClassVar[str]
     default: Value | None
     when: Mapping[str, Sequence[Value]] | None
 
+    @abstractmethod
     def count(self) -> int | None:
         """How many values there are; None if there is no end to them."""
-        raise NotImplementedError
 
     def grid_count(self) -> int:
         """How many values a grid takes."""
         return self.count() or UNSTEPPED_GRID_VALUES
 
+    @abstractmethod
     def grid_values(self) -> list[Value]:
         """The values that a grid takes, ascending or as listed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def contains(self, value: Value) -> bool:
-        raise NotImplementedError
+        """Whether it is one of the values."""
 
 
 @dataclass(frozen=True)
