@@ -6,6 +6,9 @@ from datetime import datetime
 from schemas.fields import AnswerSchema, Integer, String, Timestamp
 from schemas.pages import PageQuerySchema, page_of
 
+# Names of a finished job's artefacts.
+MODEL, TRIALS, REPRODUCE = "model.keras", "trials.csv", "reproduce.json"
+
 
 @dataclass(frozen=True)
 class Artifact:

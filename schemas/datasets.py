@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import prod
 from typing import Any
 
 from schemas.fields import (
@@ -52,26 +53,50 @@ class Dataset:
         return min(self.classes, key=lambda one: one.count)
 
 
-def _digits() -> Dataset:
-    counts = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
-    classes = tuple(LabelClass(str(digit), count) for digit, count in enumerate(counts))
+def _builtin(
+    name: str, source: str, shape: tuple[int, int, int], counts: Sequence[int], names: Sequence[str] = ()
+) -> Dataset:
+    """Args: names: of the classes; their numbers if not given."""
+    labels = names or [str(number) for number in range(len(counts))]
     return Dataset(
-        id="builtin:digits",
-        name="digits",
+        id=f"{BUILTIN_PREFIX}{name}",
+        name=name,
         kind="builtin",
-        digest="builtin:digits:scikit-learn-1",
-        shape=(8, 8, 1),
+        digest=f"{BUILTIN_PREFIX}{name}:{source}-1",
+        shape=shape,
         samples=sum(counts),
-        classes=classes,
+        classes=tuple(LabelClass(label, count) for label, count in zip(labels, counts, strict=True)),
         dtype="uint8",
-        bytes=sum(counts) * 64,
+        bytes=sum(counts) * prod(shape),
         warnings=(),
     )
 
 
+_FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+_ALL = (
+    _builtin("digits", "scikit-learn", (8, 8, 1), (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)),
+    _builtin("mnist", "keras", (28, 28, 1), (6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958)),
+    _builtin("fashion_mnist", "keras", (28, 28, 1), (7000,) * 10, _FASHION),
+    _builtin("cifar10", "keras", (32, 32, 3), (6000,) * 10, _CIFAR10),
+    _builtin("cifar100", "keras", (32, 32, 3), (600,) * 100),
+)
+
 # Known by heart, so that the API answers without importing what loads them; a test holds these facts
-# against what `tuning.data` loads.
-BUILTINS: dict[str, Dataset] = {"builtin:digits": _digits()}
+# against what `tuning.data` loads, where that can be had.
+BUILTINS: dict[str, Dataset] = {dataset.id: dataset for dataset in _ALL}
 
 
 class LabelClassSchema(AnswerSchema):

@@ -7,10 +7,10 @@ or a distribution, and holds a distribution's bounds and values to the limits of
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, post_load
+from marshmallow import ValidationError, fields, missing, post_load
 
 from schemas.fields import (
     Among,
@@ -54,6 +54,8 @@ class Distribution(ABC):
     type: ClassVar[str]
     default: Value | None
     when: Mapping[str, Sequence[Value]] | None
+    # What the field is when its condition does not hold: the field's own default.
+    otherwise: Any = field(default=None, kw_only=True, compare=False)
 
     @abstractmethod
     def count(self) -> int | None:
@@ -260,11 +262,16 @@ DISTRIBUTIONS: dict[str, type[DistributionSchema]] = {
 
 
 class Tunable(Coded):
-    """A value, or the distribution of values that a search is to choose from."""
+    """A value, or the distribution of values that a search is to choose from.
 
-    def __init__(self, inner: fields.Field[Any], **kwargs: Any) -> None:
+    Args:
+        must_be_open: takes a distribution only.
+    """
+
+    def __init__(self, inner: fields.Field[Any], *, must_be_open: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.inner = inner
+        self.must_be_open = must_be_open
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
@@ -281,9 +288,18 @@ class Tunable(Coded):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, Distribution):
             return value
-        if not is_object(value):
+        if not is_object(value) and not self.must_be_open:
             return self.inner.deserialize(value, attr, data)
-        return self._held_to_inner(self._distribution(value))
+        given = self._held_to_inner(self._distribution(value))
+        return replace(given, otherwise=self._otherwise(given))
+
+    def _otherwise(self, given: Distribution) -> Any:
+        default = self.load_default
+        if default is not missing:
+            return default() if callable(default) else default
+        if given.default is not None:
+            return given.default
+        return given.min if isinstance(given, Range) else given.grid_values()[0]
 
     def _distribution(self, value: Mapping[str, Any]) -> Distribution:
         kind = value.get("type")
@@ -308,7 +324,7 @@ class Tunable(Coded):
                 raise fault("invalid_range", "The values of a choice must be of one kind.", "values")
             held = [self._held_value(value, index, errors) for index, value in enumerate(given.values)]
             changes["values"] = tuple(held)
-        made = _replace(given, changes)
+        made = replace(given, **changes)
         if not errors:
             _check_relations(made, errors)
         if errors:
@@ -337,10 +353,6 @@ class Tunable(Coded):
 def _kind(value: Value) -> str:
     """JSON's kind of a value: it has one for all numbers."""
     return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(type(value))
-
-
-def _replace(given: Distribution, changes: Mapping[str, Any]) -> Distribution:
-    return type(given)(**{**vars(given), **changes})
 
 
 def _check_relations(given: Distribution, errors: dict[str, Any]) -> None:

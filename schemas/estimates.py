@@ -1,18 +1,40 @@
 """What a spec means for a data set: whether they fit together, and what the job would cost."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any
 
 from marshmallow import ValidationError
 
+from schemas.augmentation import Augmentation
 from schemas.datasets import Dataset
 from schemas.distributions import Distribution, FloatRange, Range, Value
-from schemas.models import FAMILIES, Infeasible, Model
+from schemas.models import Infeasible, Model
+from schemas.models.layers import Layers
+from schemas.models.transfer import Transfer
+from schemas.preprocessing import Preprocessing
 from schemas.problems import Message, fault
-from schemas.recipe import leaves
+from schemas.recipe import filled, leaves, model_of
 from schemas.specs import JobSpec
+
+# So many corners of a space are all counted; of more, those that one value after the other leads to.
+_ALL_CORNERS = 256
+# Values between the ends of a range that are tried as well: some sizes turn on the way.
+_TURNS = 10
+
+# Below so many images of a class in validation, one image moves the score of the class by a tenth.
+_FEW_IMAGES = 10
+_HIGH_LEARNING_RATE = 0.1
+
+
+@dataclass(frozen=True)
+class EarlierNet:
+    """An earlier job's net without its classification head, which was put on ``features`` values."""
+
+    parameters: int
+    features: int
 
 
 @dataclass(frozen=True)
@@ -27,15 +49,20 @@ class Estimate:
     warnings: tuple[dict[str, Any], ...]
 
 
-def estimate(spec: JobSpec, dataset: Dataset, max_parameters: int) -> Estimate:
+def estimate(
+    spec: JobSpec, dataset: Dataset, max_parameters: int, earlier: EarlierNet | None = None
+) -> Estimate:
     """The price of a job.
+
+    Args:
+        earlier: of the job that the spec starts from, if it names one.
 
     Raises:
         ValidationError: `dataset_too_small`, `model_too_large` or `infeasible_model`, when no trial
             of the spec could run on the data set.
     """
     training, validation, test = _shares(spec, dataset)
-    smallest, largest, infeasible = _parameters(spec, dataset)
+    smallest, largest, infeasible = _parameters(spec, dataset, earlier)
     if smallest > max_parameters:
         text = f"The smallest model has {smallest:,} parameters; at most {max_parameters:,} are allowed."
         raise ValidationError({"model": [Message("model_too_large", text)]})
@@ -45,7 +72,7 @@ def estimate(spec: JobSpec, dataset: Dataset, max_parameters: int) -> Estimate:
     trials = spec.budget.max_trials if size is None else min(spec.budget.max_trials, size)
     return Estimate(
         trials=trials,
-        epochs=trials * int(_highest(spec.document["training"]["epochs"])),
+        epochs=trials * spec.split.folds * int(_highest(spec.document["training"]["epochs"])),
         smallest_parameters=smallest,
         largest_parameters=largest,
         training_images=training,
@@ -54,7 +81,9 @@ def estimate(spec: JobSpec, dataset: Dataset, max_parameters: int) -> Estimate:
         warnings=(
             *_grid_warnings(spec),
             *_model_warnings(largest, infeasible, max_parameters),
+            *_family_warnings(spec),
             *_training_warnings(spec, training),
+            *_split_warnings(spec, dataset),
         ),
     )
 
@@ -62,10 +91,10 @@ def estimate(spec: JobSpec, dataset: Dataset, max_parameters: int) -> Estimate:
 def _shares(spec: JobSpec, dataset: Dataset) -> tuple[int, int, int]:
     counts = [one.count for one in dataset.classes]
     short = min(counts) if spec.split.stratify else sum(counts)
-    if spec.split.divide(short)[0] < 1:
+    if min(spec.split.divide(short)[:2]) < 1:
         where = f"class {dataset.smallest_class.name!r}" if spec.split.stratify else "the data set"
-        text = f"{where} has {short} images: too few for training, validation and test."
-        raise fault("dataset_too_small", text, "split")
+        parts = f"{spec.split.folds} folds" if spec.split.folds > 1 else "training, validation and test"
+        raise fault("dataset_too_small", f"{where} has {short} images: too few for {parts}.", "split")
     return spec.split.sizes(counts)
 
 
@@ -75,38 +104,102 @@ def _highest(value: Any) -> Any:
     return max(value.grid_values()) if isinstance(value, Distribution) else value
 
 
-def _parameters(spec: JobSpec, dataset: Dataset) -> tuple[int, int, bool]:
-    """(fewest, most, whether some model cannot be built), over the corners of the space."""
-    counts, reason = [], ""
-    for model in _corners(spec.document["model"]):
+def _parameters(spec: JobSpec, dataset: Dataset, earlier: EarlierNet | None) -> tuple[int, int, bool]:
+    """(fewest, most, whether some model cannot be built), over corners of the space.
+
+    The sections that decide about the size are filled with the ends of what is open in them. What cannot
+    be built is left out.
+    """
+    sections = {name: spec.document[name] for name in ("preprocessing", "augmentation", "model")}
+    ends = {name: _ends(value) for name, value in leaves(sections) if isinstance(value, Distribution)}
+    ends = {name: values for name, values in ends.items() if len(values) > 1}
+    refusals: list[tuple[str, str]] = []
+
+    found = {name: filled(section, {}, name) for name, section in sections.items()}
+    places = {name: _place(found, name) for name in ends}
+
+    def count(values: Mapping[str, Value]) -> int | None:
+        # In place: hundreds of corners differ in one value each.
+        for name, value in values.items():
+            holder, key = places[name]
+            holder[key] = value
+        section = "preprocessing"
         try:
-            counts.append(model.count_parameters(dataset.shape, len(dataset.classes)))
+            shape = Preprocessing(**found["preprocessing"]).prepared(dataset.shape)
+            section = "augmentation"
+            Augmentation(**found["augmentation"]).fits(shape)
+            section = "model"
+            model = _knowing(model_of(found["model"]), earlier)
+            return model.count_parameters(shape, len(dataset.classes))
         except Infeasible as error:
-            reason = str(error)
+            refusals.append((section, str(error)))
+            return None
+
+    counts = _over_corners(ends, count)
     if not counts:
-        raise fault("infeasible_model", f"No such model can be built: {reason}.", "model")
-    return min(counts), max(counts), bool(reason)
+        section, reason = refusals[0]
+        raise fault("infeasible_model", f"No such model can be built: {reason}.", section)
+    return min(counts), max(counts), bool(refusals)
 
 
-def _corners(section: Mapping[str, Any]) -> Iterator[Model]:
-    makes = FAMILIES[section["family"]].makes
-    names = [name for name in section if name != "family"]
-    for values in product(*(_ends(section[name], name in makes.turning) for name in names)):
-        corner: dict[str, Any] = dict(zip(names, values, strict=True))
-        yield makes(**corner)
+def _place(document: Any, name: str) -> tuple[Any, Any]:
+    """The object or list in which the value of that name stands, and its key there."""
+    *path, last = name.split(".")
+    for part in path:
+        document = document[int(part)] if isinstance(document, list) else document[part]
+    return document, int(last) if isinstance(document, list) else last
 
 
-def _ends(value: Any, every: bool) -> list[Value]:
-    """Both ends of what may change the size of a model; every value where the ends do not tell."""
-    if not isinstance(value, Distribution):
-        return [value]
-    if isinstance(value, Range) and not every:
-        return [value.min] if isinstance(value, FloatRange) else [int(value.min), int(value.max)]
-    values = value.grid_values()
-    if isinstance(values[0], (str, float)):
-        # Neither a name nor a real number changes the size of a model.
-        return values[:1]
-    return values if every else sorted({min(values), max(values)})
+def _knowing(model: Model, earlier: EarlierNet | None) -> Model:
+    if earlier is None or not isinstance(model, Transfer):
+        return model
+    return replace(model, earlier_parameters=earlier.parameters, earlier_features=earlier.features)
+
+
+Count = Callable[[Mapping[str, Value]], int | None]
+
+
+def _over_corners(ends: Mapping[str, Sequence[Value]], count: Count) -> list[int]:
+    """What some corners count, the smallest and the largest among them.
+
+    All corners of a small space. Of a large one, from the lowest corner downwards and from the highest
+    upwards, one value after the other: exact where values move the count each in its own direction.
+    """
+    if prod(map(len, ends.values())) <= _ALL_CORNERS:
+        corners = (dict(zip(ends, values, strict=True)) for values in product(*ends.values()))
+        return [found for found in map(count, corners) if found is not None]
+    low = {name: values[0] for name, values in ends.items()}
+    high = {name: values[-1] for name, values in ends.items()}
+    return [*_descent(low, ends, count, 1), *_descent(high, ends, count, -1)]
+
+
+def _descent(
+    corner: dict[str, Value], ends: Mapping[str, Sequence[Value]], count: Count, sign: int
+) -> list[int]:
+    """Counts on the way from a corner to one that has fewer (``sign`` 1) or more (-1) parameters."""
+    best = count(corner)
+    seen = [best]
+    for name, values in ends.items():
+        for value in values:
+            if value == corner[name]:
+                continue
+            found = count({**corner, name: value})
+            seen.append(found)
+            if found is not None and (best is None or sign * found < sign * best):
+                best, corner = found, {**corner, name: value}
+    return [found for found in seen if found is not None]
+
+
+def _ends(given: Distribution) -> list[Value]:
+    """The values that may change the size of a model: both ends, some between them, every name."""
+    if isinstance(given, FloatRange):
+        return [given.min]
+    if not isinstance(given, Range):
+        values = given.grid_values()
+        # A choice of real numbers is a rate or a share: no size.
+        return values[:1] if isinstance(values[0], float) else values
+    low, high = int(given.min), int(given.max)
+    return list(range(low, high + 1)) if high - low <= _TURNS else [low, high]
 
 
 def _grid_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
@@ -131,11 +224,37 @@ def _model_warnings(largest: int, infeasible: bool, limit: int) -> Iterator[dict
         yield _warning("infeasible_model", "/model", text)
 
 
+def _family_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
+    model = spec.document["model"]
+    last = model["layers"][-1] if model["family"] == Layers.family else {}
+    if last.get("type") == "Dense" and last["activation"] == "softmax":
+        place = f"/model/layers/{len(model['layers']) - 1}"
+        text = "The service adds the classification head; this dense softmax would stand before it."
+        yield _warning("head_twice", place, text)
+    if model["family"] == Transfer.family and spec.document["preprocessing"]["scaling"] != "unit":
+        text = "Pretrained nets expect the range that `unit` scaling gives them."
+        yield _warning("scaling_not_unit", "/preprocessing/scaling", text)
+
+
 def _training_warnings(spec: JobSpec, training: int) -> Iterator[dict[str, Any]]:
-    section = dict(leaves(spec.document["training"]))
+    section = spec.document["training"]
     if _highest(section["batch_size"]) > training:
         text = f"A batch may be larger than the {training:,} images of the training share."
         yield _warning("batch_exceeds_training", "/training/batch_size", text)
+    if (rate := _highest(section["learning_rate"])) > _HIGH_LEARNING_RATE:
+        text = f"A learning rate of {rate:g} is above {_HIGH_LEARNING_RATE}: training may not converge."
+        yield _warning("learning_rate_high", "/training/learning_rate", text)
+
+
+def _split_warnings(spec: JobSpec, dataset: Dataset) -> Iterator[dict[str, Any]]:
+    smallest = dataset.smallest_class
+    images = spec.split.divide(smallest.count)[1]
+    if images < _FEW_IMAGES:
+        text = f"About {images} images of class {smallest.name!r} are for validation: scores will be coarse."
+        yield _warning("validation_small", "/split", text)
+    if spec.split.folds > 1 and not spec.result.refit:
+        text = "Cross-validation leaves a net for each fold: the model is made by a refit all the same."
+        yield _warning("refit_with_folds", "/result/refit", text)
 
 
 def _warning(code: str, pointer: str, detail: str) -> dict[str, Any]:

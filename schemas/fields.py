@@ -9,7 +9,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
@@ -61,6 +61,7 @@ class Pattern(validate.Regexp):
 
     def __init__(self, pattern: str, text: str) -> None:
         super().__init__(re.compile(rf"(?:{pattern})\Z"), error=text)
+        self.pattern = pattern
 
     def _format_error(self, value: Any) -> str:
         return Message("invalid_value", super()._format_error(value))
@@ -161,7 +162,12 @@ class AnswerSchema(Schema):
 
 
 class StrictSchema(Schema):
-    """What is asked: refuses unknown fields by name, with the nearest known name as a hint."""
+    """What is asked: refuses unknown fields by name, with the nearest known name as a hint.
+
+    ``rules`` is what holds between the fields, in the words of JSON Schema, for the published contract.
+    """
+
+    rules: ClassVar[Mapping[str, Any]] = {}
 
     class Meta:
         unknown = RAISE

@@ -37,6 +37,7 @@ class Progress:
     stopped: int
     failed: int
     cancelled: int
+    infeasible: int
     epochs: int
     elapsed_seconds: float
     eta_seconds: float | None
@@ -88,6 +89,10 @@ class ProgressSchema(AnswerSchema):
     stopped = Integer(required=True)
     failed = Integer(required=True)
     cancelled = Integer(required=True)
+    infeasible = Integer(
+        required=True,
+        metadata={"description": "Of the failed ones: could not be built; the budget asked for others."},
+    )
     epochs = Integer(required=True, metadata={"description": "Trained so far, in all trials."})
     elapsed_seconds = Number(required=True)
     eta_seconds = Number(required=True, allow_none=True)

@@ -3,19 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import post_load
 
 from schemas.fields import Among, Between, Integer, Number, StrictSchema, String
+from schemas.metrics import MONITORS, direction
 from schemas.problems import fault
 
 ALGORITHMS = {
     "random": "Every trial drawn at random from the space; no configuration twice.",
     "grid": "Every combination of the values, the last hyperparameter moving fastest.",
 }
-# A metric's better direction, unless the spec says otherwise.
-DIRECTIONS = {"val_accuracy": "maximize", "val_loss": "minimize"}
+ORDERS = ("row_major", "outside_in")
 # Above this a grid is refused when the job is posted: nobody means to train a million models.
 MAX_GRID_SIZE = 1_000_000
 
@@ -23,6 +23,7 @@ MAX_GRID_SIZE = 1_000_000
 @dataclass(frozen=True)
 class Search:
     algorithm: str
+    order: str
 
 
 class SearchSchema(StrictSchema):
@@ -31,9 +32,25 @@ class SearchSchema(StrictSchema):
         validate=Among(ALGORITHMS),
         metadata={"description": "How the next configuration is chosen."},
     )
+    rules: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {"properties": {"order": {"const": "row_major"}}},
+            {"properties": {"algorithm": {"const": "grid"}}, "required": ["algorithm"]},
+        ]
+    }
+    order = String(
+        load_default="row_major",
+        validate=Among(ORDERS),
+        metadata={
+            "description": "Of a grid. outside_in: each range from both ends, the upper one first, towards "
+            "the middle; row_major: from the lower end."
+        },
+    )
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Search:
+        if data["order"] != "row_major" and data["algorithm"] != "grid":
+            raise fault("value_not_allowed", "Only a grid has an order; the algorithm is another.", "order")
         return Search(**data)
 
 
@@ -73,9 +90,22 @@ def _loss(metrics: Mapping[str, float | None]) -> float:
 
 
 class ObjectiveSchema(StrictSchema):
+    rules: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {
+                "properties": {
+                    "metric": {"enum": [name for name in MONITORS if direction(name) == better]},
+                    "direction": {"enum": [better, None]},
+                },
+                # The metric is `val_accuracy` unless it is given.
+                "required": ["metric"] if better == "minimize" else [],
+            }
+            for better in ("maximize", "minimize")
+        ]
+    }
     metric = String(
         load_default="val_accuracy",
-        validate=Among(DIRECTIONS),
+        validate=Among(MONITORS),
         metadata={"description": "Compared at each trial's best epoch."},
     )
     direction = String(
@@ -92,7 +122,7 @@ class ObjectiveSchema(StrictSchema):
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Objective:
-        natural = DIRECTIONS[data["metric"]]
+        natural = direction(data["metric"])
         if data["direction"] not in (None, natural):
             raise fault("value_not_allowed", f"{data['metric']} is to {natural}.", "direction")
         return Objective(**{**data, "direction": natural})

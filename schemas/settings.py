@@ -47,6 +47,7 @@ class Settings:
     max_upload_bytes: int = setting(2 * 2**30, "Largest upload.")
     max_body_bytes: int = setting(2**20, "Largest JSON body.")
     max_parameters: int = setting(100_000_000, "Largest model, in parameters.")
+    weights_folder: str = setting("", "Folder of pretrained weights, where they cannot be downloaded.")
     min_free_bytes: int = setting(512 * 2**20, "Uploads are refused when the disk has less left.")
     log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
 

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any, Self
 
 from schemas.distributions import UNSTEPPED_GRID_VALUES, Distribution, Value, same
+from schemas.fields import nearest
 from schemas.problems import fault
 
 
@@ -159,7 +160,8 @@ def _conditions(
                 raise fault("invalid_condition", f"{parent} is never {strange[0]!r}.", *path)
             conditions.append(Condition(parent, tuple(values)))
         elif parent not in fixed:
-            raise fault("invalid_condition", f"There is no value named {parent}.", *path)
+            hint = nearest(parent, [*distributions, *fixed])
+            raise fault("invalid_condition", f"There is no value named {parent}.{hint}", *path)
         elif fixed[parent] not in values:
             return None
     return tuple(conditions)

@@ -8,6 +8,7 @@ from typing import Any
 import rfc8785
 from marshmallow import ValidationError, post_load
 
+from schemas.augmentation import AugmentationSchema
 from schemas.distributions import Value
 from schemas.fields import (
     Among,
@@ -23,15 +24,10 @@ from schemas.fields import (
     String,
 )
 from schemas.models import ModelSchema
+from schemas.models.transfer import Transfer, may_be_job
+from schemas.preprocessing import PreprocessingSchema
 from schemas.problems import Message, invalid
-from schemas.recipe import (
-    PreprocessingSchema,
-    Recipe,
-    Split,
-    SplitSchema,
-    TrainingSchema,
-    space_of,
-)
+from schemas.recipe import SECTIONS, Recipe, space_of
 from schemas.search import (
     MAX_GRID_SIZE,
     Budget,
@@ -42,8 +38,8 @@ from schemas.search import (
     SearchSchema,
 )
 from schemas.spaces import Space
-
-_OPEN_SECTIONS = ("preprocessing", "model", "training")
+from schemas.split import Split, SplitSchema
+from schemas.training import TrainingSchema
 
 
 @dataclass(frozen=True)
@@ -94,6 +90,13 @@ class JobSpec:
         return Recipe.of(self.document, values)
 
     @property
+    def earlier_jobs(self) -> set[str]:
+        """Jobs whose best model some configuration may start from."""
+        model = self.document["model"]
+        named = model.get("job") if model["family"] == Transfer.family else None
+        return {named} if named and may_be_job(model["backbone"]) else set()
+
+    @property
     def resolved(self) -> dict[str, Any]:
         """The spec as JSON, with every default written out; loading it gives the same spec."""
         dumped: dict[str, Any] = JobSpecSchema().dump(self.document)
@@ -123,11 +126,16 @@ class JobSpecSchema(StrictSchema):
     priority = Integer(load_default=5, validate=Between(0, 9))
     dataset = String(
         required=True,
-        validate=Pattern(r"(builtin:|ds_)[a-z0-9_]{1,64}", "An id ds_..., or builtin:digits."),
-        metadata={"description": "An uploaded data set's id, or builtin:digits."},
+        validate=Pattern(
+            r"(builtin:|ds_)[a-z0-9_]{1,64}", "An id ds_..., or a built-in data set such as builtin:digits."
+        ),
+        metadata={
+            "description": "An uploaded data set's id, or a built-in one's; the catalogue lists those."
+        },
     )
     split = Nested(SplitSchema, load_default=lambda: SplitSchema().load({}))
     preprocessing = Nested(PreprocessingSchema, load_default=lambda: PreprocessingSchema().load({}))
+    augmentation = Nested(AugmentationSchema, load_default=lambda: AugmentationSchema().load({}))
     model = Nested(ModelSchema, required=True)
     training = Nested(TrainingSchema, load_default=lambda: TrainingSchema().load({}))
     search = Nested(SearchSchema, load_default=lambda: SearchSchema().load({}))
@@ -137,9 +145,9 @@ class JobSpecSchema(StrictSchema):
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> JobSpec:
-        space = space_of({name: data[name] for name in _OPEN_SECTIONS})
+        space = space_of({name: data[name] for name in SECTIONS})
         _check_grid(data["search"], space)
-        closed = {name: value for name, value in data.items() if name not in _OPEN_SECTIONS}
+        closed = {name: value for name, value in data.items() if name not in SECTIONS}
         return JobSpec(**closed, space=space, document=data)
 
 

@@ -20,12 +20,16 @@ from schemas.fields import (
 from schemas.pages import PageQuerySchema, page_of
 from schemas.states import TrialState
 
+INFEASIBLE = "infeasible_model"
+
 ERROR_CODES = (
     "out_of_memory",
     "non_finite_objective",
-    "infeasible_model",
+    INFEASIBLE,
     "trial_timeout",
     "dataset_unreadable",
+    "dataset_unavailable",
+    "weights_unavailable",
     "storage_unavailable",
     "poison",
     "internal",
@@ -34,17 +38,22 @@ ERROR_CODES = (
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training share; ``epoch`` counts from 1."""
+    """One pass over the training share; ``epoch`` and ``fold`` count from 1."""
 
     epoch: int
     seconds: float
     learning_rate: float
     metrics: Mapping[str, float | None]
+    fold: int = 1
 
 
 @dataclass(frozen=True)
 class Trial:
-    """``epochs`` is None where nobody asked for them; ``folds`` is for cross-validation."""
+    """``epochs`` is None where nobody asked for them.
+
+    With cross-validation ``score`` and ``metrics`` are means over the folds, ``deviation`` is that of the
+    folds' scores (n - 1 in the denominator), and ``folds`` has each of them.
+    """
 
     number: int
     state: TrialState
@@ -58,8 +67,14 @@ class Trial:
     create_time: datetime
     start_time: datetime | None
     end_time: datetime | None
-    epochs: Sequence[Epoch] | None = None
+    deviation: float | None = None
     folds: Sequence[Mapping[str, Any]] | None = None
+    epochs: Sequence[Epoch] | None = None
+
+    @property
+    def is_infeasible(self) -> bool:
+        """Whether nothing could be built from the configuration: knowledge, not a crash."""
+        return self.error is not None and self.error["code"] == INFEASIBLE
 
     @property
     def seconds(self) -> float | None:
@@ -71,14 +86,22 @@ class Trial:
 
 class EpochSchema(AnswerSchema):
     epoch = Integer(required=True, metadata={"description": "From 1."})
+    fold = Integer(required=True, metadata={"description": "From 1; always 1 without cross-validation."})
     seconds = Number(required=True)
-    learning_rate = Number(required=True)
+    learning_rate = Number(required=True, metadata={"description": "Of the epoch's first step."})
     metrics = Dict(
         keys=String(),
         values=Number(allow_none=True),
         required=True,
         metadata={"description": "null stands for a value that is not finite."},
     )
+
+
+class FoldSchema(AnswerSchema):
+    fold = Integer(required=True)
+    score = Number(required=True)
+    best_epoch = Integer(required=True)
+    metrics = Dict(keys=String(), values=Number(allow_none=True), required=True)
 
 
 class TrialErrorSchema(AnswerSchema):
@@ -92,6 +115,11 @@ class TrialSchema(AnswerSchema):
     attempt = Integer(required=True)
     hyperparameters = Dict(keys=String(), required=True)
     score = Number(required=True, allow_none=True)
+    deviation = Number(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Standard deviation of the folds' scores; null without folds."},
+    )
     best_epoch = Integer(required=True, allow_none=True)
     metrics = Dict(keys=String(), values=Number(allow_none=True), required=True)
     parameters = Integer(required=True, allow_none=True)
@@ -101,7 +129,11 @@ class TrialSchema(AnswerSchema):
     start_time = Timestamp(required=True, allow_none=True)
     end_time = Timestamp(required=True, allow_none=True)
     epochs = List(Nested(EpochSchema), allow_none=True)
-    folds = List(Dict(), allow_none=True)
+    folds = List(
+        Nested(FoldSchema),
+        allow_none=True,
+        metadata={"description": "Of a cross-validated trial; its score is their mean."},
+    )
 
 
 class TrialQuerySchema(PageQuerySchema):

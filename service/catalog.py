@@ -1,23 +1,25 @@
 """`/v1/catalog`: what a spec may say, read off the schemas that check it."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from schemas.augmentation import AugmentationSchema
 from schemas.datasets import BUILTINS
 from schemas.distributions import Tunable
 from schemas.fields import AnswerSchema, Dict, List, Nested, String
+from schemas.metrics import METRICS
 from schemas.models import FAMILIES
-from schemas.recipe import (
-    OPTIMIZERS,
-    EarlyStoppingSchema,
-    PreprocessingSchema,
-    SplitSchema,
-    TrainingSchema,
-)
+from schemas.models.kinds import LAYERS
+from schemas.pairs import Pair
+from schemas.preprocessing import PreprocessingSchema
+from schemas.schedules import SCHEDULES, ScheduleField
 from schemas.search import ALGORITHMS, BudgetSchema, ObjectiveSchema, SearchSchema
 from schemas.specs import ResultSchema
+from schemas.split import SplitSchema
+from schemas.training import OPTIMIZERS, EarlyStoppingSchema, TrainingSchema
 from service.bodies import Blueprint
 
 blueprint = Blueprint("catalog", __name__, description="What a job spec may say.")
@@ -25,6 +27,7 @@ blueprint = Blueprint("catalog", __name__, description="What a job spec may say.
 _SECTIONS: dict[str, type[Schema]] = {
     "split": SplitSchema,
     "preprocessing": PreprocessingSchema,
+    "augmentation": AugmentationSchema,
     "training": TrainingSchema,
     "early_stopping": EarlyStoppingSchema,
     "search": SearchSchema,
@@ -32,6 +35,9 @@ _SECTIONS: dict[str, type[Schema]] = {
     "budget": BudgetSchema,
     "result": ResultSchema,
 }
+
+# What tells the branches of a section apart: said by the branch's name.
+_DISCRIMINATORS = ("family", "type")
 
 
 class NamedSchema(AnswerSchema):
@@ -42,7 +48,10 @@ class NamedSchema(AnswerSchema):
 
 class CatalogSchema(AnswerSchema):
     families = List(Nested(NamedSchema), required=True)
+    layers = List(Nested(NamedSchema), required=True, metadata={"description": "Of the family `layers`."})
+    schedules = List(Nested(NamedSchema), required=True)
     algorithms = List(Nested(NamedSchema), required=True)
+    metrics = List(Nested(NamedSchema), required=True)
     optimizers = List(String(), required=True)
     datasets = List(String(), required=True)
     sections = Dict(keys=String(), values=Dict(keys=String()), required=True)
@@ -51,17 +60,29 @@ class CatalogSchema(AnswerSchema):
 @blueprint.route("/v1/catalog", methods=["GET"])
 @blueprint.response(HTTPStatus.OK, CatalogSchema)
 def catalog() -> dict[str, Any]:
-    """Model families, algorithms, optimizers and data sets, with the range of each field."""
+    """Model families, layers, schedules, algorithms and data sets, with the range of each field."""
+    return catalog_of_all()
+
+
+def catalog_of_all() -> dict[str, Any]:
+    """What a spec may say, as the answer has it; `docs/fields.md` is made of it too."""
     return {
-        "families": [
-            {"name": name, "help": (schema.__doc__ or "").strip(), "fields_": described(schema)}
-            for name, schema in FAMILIES.items()
-        ],
+        "families": _branches({name: family.schema for name, family in FAMILIES.items()}),
+        "layers": _branches(LAYERS),
+        "schedules": _branches(SCHEDULES),
         "algorithms": [{"name": name, "help": text} for name, text in ALGORITHMS.items()],
+        "metrics": [{"name": name, "help": text} for name, text in METRICS.items()],
         "optimizers": list(OPTIMIZERS),
         "datasets": list(BUILTINS),
         "sections": {name: described(schema) for name, schema in _SECTIONS.items()},
     }
+
+
+def _branches(table: Mapping[str, type[Schema]]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "help": (schema.__doc__ or "").strip(), "fields_": described(schema)}
+        for name, schema in table.items()
+    ]
 
 
 def described(schema: type[Schema]) -> dict[str, Any]:
@@ -69,17 +90,19 @@ def described(schema: type[Schema]) -> dict[str, Any]:
     return {
         name: _field(field)
         for name, field in schema().load_fields.items()
-        if not isinstance(field, fields.Nested) and name != "family"
+        if not isinstance(field, (fields.Nested, ScheduleField)) and name not in _DISCRIMINATORS
     }
 
 
 def _field(field: fields.Field[Any]) -> dict[str, Any]:
-    inner = field.inner if isinstance(field, Tunable) else field
+    tunable = field.both if isinstance(field, Pair) else field
+    inner = tunable.inner if isinstance(tunable, Tunable) else field
     default = field.load_default() if callable(field.load_default) else field.load_default
     described = {
         "type": type(inner).__name__.lower(),
         "help": field.metadata.get("description", ""),
-        "tunable": list(field.types()) if isinstance(field, Tunable) else [],
+        "tunable": list(tunable.types()) if isinstance(tunable, Tunable) else [],
+        **({"pair": True} if isinstance(field, Pair) else {}),
         **_limits(inner),
     }
     return described if field.required else {**described, "default": default}

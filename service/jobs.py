@@ -10,7 +10,7 @@ from flask import make_response, request, url_for
 from marshmallow import ValidationError
 
 from schemas.datasets import Dataset
-from schemas.estimates import Estimate, estimate
+from schemas.estimates import EarlierNet, Estimate, estimate
 from schemas.jobs import (
     BestSchema,
     Job,
@@ -28,6 +28,7 @@ from schemas.problems import (
     Message,
     NotFound,
     ProblemSchema,
+    fault,
     invalid,
 )
 from schemas.specs import JobSpec, JobSpecSchema, load_spec
@@ -174,10 +175,24 @@ def _dataset_of(spec: JobSpec) -> Dataset:
 
 
 def _estimated(spec: JobSpec, dataset: Dataset) -> Estimate:
+    limit = context.services().settings.max_parameters
     try:
-        return estimate(spec, dataset, context.services().settings.max_parameters)
+        return estimate(spec, dataset, limit, _earlier_net(spec))
     except ValidationError as error:
         raise invalid(error.messages) from None
+
+
+def _earlier_net(spec: JobSpec) -> EarlierNet | None:
+    """What is known of the earlier job's net that the spec starts from, if it names one."""
+    for job_id in spec.earlier_jobs:
+        try:
+            known = jobs.result(context.session(), context.project(), job_id)
+        except NotFound as error:
+            raise fault("job_not_found", error.detail, "model", "job") from None
+        if known is None or "backbone" not in known:
+            raise fault("job_not_succeeded", f"Job {job_id} has no model (yet).", "model", "job")
+        return EarlierNet(**known["backbone"])
+    return None
 
 
 def _summary(spec: JobSpec) -> dict[str, Any]:

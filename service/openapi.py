@@ -10,6 +10,8 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import fields, validate
 
 from schemas.distributions import SAMPLINGS, Tunable
+from schemas.fields import Pattern
+from schemas.models.layers import MAX_ENTRIES, LayerList
 from schemas.problems import MEDIA_TYPE, ProblemSchema
 
 TITLE, VERSION = "Tuneserve", "v1"
@@ -39,6 +41,17 @@ class ProblemApi(Api):  # type: ignore[misc]
         """Likewise."""
 
 
+class _Converter(MarshmallowPlugin.Converter):  # type: ignore[misc]
+    def schema2jsonschema(self, schema: Any) -> dict[str, Any]:
+        """With what a schema says of the relations between its fields."""
+        published = super().schema2jsonschema(schema)
+        return {**published, **getattr(schema, "rules", {})}
+
+
+class _Plugin(MarshmallowPlugin):  # type: ignore[misc]
+    Converter = _Converter
+
+
 def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
     """Registers the blueprints, and publishes their contract at /v1/openapi.json and /v1/docs."""
     app.config.update(
@@ -53,12 +66,13 @@ def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
             "info": {"description": "Hyperparameter tuning as a service for image classifiers."},
         },
     )
-    api = ProblemApi(spec_kwargs={"marshmallow_plugin": MarshmallowPlugin()})
+    api = ProblemApi(spec_kwargs={"marshmallow_plugin": _Plugin()})
     for name, schema in _PARAMETERS.items():
         api.register_converter(app.url_map.converters[name], lambda _, schema=schema: schema)
     api.init_app(app)
-    api.ma_plugin.converter.add_attribute_function(_open_minimum)
-    api.ma_plugin.converter.add_attribute_function(_tunable)
+    for function in (_open_minimum, _pattern, _mapping, _tunable, _alternatives, _layers):
+        api.ma_plugin.converter.add_attribute_function(function)
+    api.spec.components.schema("When", _CONDITIONS)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     for path in _OPEN_PATHS:
@@ -66,6 +80,19 @@ def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
     app.register_blueprint(_page(), url_prefix="/v1/docs")
     return api
 
+
+# Shared by all distributions.
+_WHEN = "#/components/schemas/When"
+_CONDITIONS = {
+    "type": ["object", "null"],
+    "description": "Exists only when each parent named here has one of the values.",
+    "additionalProperties": {
+        "type": "array",
+        "items": {"type": ["string", "number", "boolean"]},
+        "minItems": 1,
+        "maxItems": 256,
+    },
+}
 
 _PARAMETERS = {
     "id": {"type": "string", "pattern": "^[A-Za-z0-9_:-]{1,80}$"},
@@ -91,21 +118,62 @@ def _open_minimum(self: FieldConverterMixin, field: fields.Field[Any], ret: Any)
     return {}
 
 
+def _pattern(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
+    """For the whole text, in the dialect of JSON Schema (ECMA-262), which has no `\\Z`."""
+    patterns = [one.pattern for one in field.validators if isinstance(one, Pattern)]
+    return {"pattern": f"^(?:{patterns[0]})$"} if patterns else {}
+
+
+def _mapping(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
+    """The keys of an object, and how many there may be."""
+    if not isinstance(field, fields.Dict):
+        return {}
+    published: dict[str, Any] = {}
+    if (largest := ret.pop("maxLength", None)) is not None:
+        published["maxProperties"] = largest
+    if field.key_field is not None and field.key_field.validators:
+        published["propertyNames"] = self.field2property(field.key_field)
+    return published
+
+
 def _tunable(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
     """A fixed value, or one of the distributions that fit it, held to the same limits."""
     if not isinstance(field, Tunable):
         return {}
     inner = self.field2property(field.inner)
+    fixed = [] if field.must_be_open else [inner]
     branches = [_DISTRIBUTIONS[kind](inner) for kind in field.types()]
-    return {"oneOf": [inner, *branches]}
+    return {"oneOf": [*fixed, *branches, *_null(field)]}
+
+
+def _alternatives(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
+    """What is one of several things: a pair of sides, a schedule, a regularizer."""
+    found = getattr(field, "alternatives", None)
+    return {"oneOf": [*_described(self, found()), *_null(field)]} if found else {}
+
+
+def _layers(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
+    """A list of layers, told apart by their types, and of repeats of layers."""
+    if not isinstance(field, LayerList):
+        return {}
+    entries = {"oneOf": _described(self, field.entries())}
+    return {"type": "array", "items": entries, "minItems": 1, "maxItems": MAX_ENTRIES}
+
+
+def _described(self: FieldConverterMixin, found: list[Any]) -> list[dict[str, Any]]:
+    """Fields in place, schemas by reference."""
+    return [
+        self.field2property(one) if isinstance(one, fields.Field) else self.resolve_nested_schema(one)  # type: ignore[attr-defined]
+        for one in found
+    ]
+
+
+def _null(field: fields.Field[Any]) -> list[dict[str, Any]]:
+    return [{"type": "null"}] if field.allow_none else []
 
 
 def _distribution(kind: str, inner: dict[str, Any], **own: Any) -> dict[str, Any]:
-    when = {
-        "type": ["object", "null"],
-        "additionalProperties": {"type": "array", "minItems": 1, "maxItems": 256},
-    }
-    properties = {"type": {"const": kind}, **own, "default": _or_null(inner), "when": when}
+    properties = {"type": {"const": kind}, **own, "default": _or_null(inner), "when": {"$ref": _WHEN}}
     required = ["type", *(name for name in ("min", "max", "values") if name in own)]
     return {
         "type": "object",

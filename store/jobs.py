@@ -15,7 +15,7 @@ from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
 from schemas.specs import JobSpec
 from schemas.states import JobState, StopReason, TrialState
-from schemas.trials import Trial
+from schemas.trials import INFEASIBLE, Trial
 from store import leases, trials
 from store.database import clock, seconds_between
 from store.ids import new_id
@@ -404,22 +404,25 @@ def _progress(session: Session, row: JobRow) -> Progress:
     states = select(TrialRow.state, func.count()).where(TrialRow.job_id == row.id)
     counts = {state: count for state, count in session.execute(states.group_by(TrialRow.state))}  # noqa: C416
     epochs = session.scalar(select(func.count()).select_from(EpochRow).where(EpochRow.job_id == row.id))
+    mine = (TrialRow.job_id == row.id, TrialRow.error["code"].as_string() == INFEASIBLE)
+    infeasible = session.scalar(select(func.count()).select_from(TrialRow).where(*mine)) or 0
     elapsed = ((row.end_time or datetime.now(UTC)) - row.create_time).total_seconds()
     return Progress(
         max_trials=row.max_trials,
+        infeasible=infeasible,
         epochs=epochs or 0,
         elapsed_seconds=max(0.0, elapsed),
-        eta_seconds=_eta(row, counts, elapsed),
+        eta_seconds=_eta(row, counts, infeasible, elapsed),
         **{state.value: counts.get(state, 0) for state in TrialState},
     )
 
 
-def _eta(row: JobRow, counts: Mapping[str, int], elapsed: float) -> float | None:
+def _eta(row: JobRow, counts: Mapping[str, int], infeasible: int, elapsed: float) -> float | None:
     """Seconds left if the rest goes as fast as what has ended; None before anything has."""
     if JobState(row.state).is_terminal:
         return None
-    ended = sum(counts.get(state, 0) for state in TrialState.terminal())
-    if not ended or row.start_time is None:
+    ended = sum(counts.get(state, 0) for state in TrialState.terminal()) - infeasible
+    if ended <= 0 or row.start_time is None:
         return None
     return max(0.0, elapsed / ended * (row.max_trials - ended))
 

@@ -98,7 +98,9 @@ class TrialRow(Leased, Table):
     hyperparameters: Mapped[dict[str, Any]]
     stop: Mapped[str | None] = mapped_column(String(40))  # told to stop, and why
     score: Mapped[float | None]
+    deviation: Mapped[float | None]  # of the folds' scores
     best_epoch: Mapped[int | None]
+    folds: Mapped[list[Any] | None]  # of a cross-validated trial: score and metrics of each
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     parameters: Mapped[int | None]
     device: Mapped[str | None] = mapped_column(String(100))
@@ -117,6 +119,7 @@ class EpochRow(Table):
 
     job_id: Mapped[str] = mapped_column(String(40), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    fold: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seconds: Mapped[float]
     learning_rate: Mapped[float]

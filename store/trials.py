@@ -31,6 +31,8 @@ class Outcome:
     score: float | None = None
     best_epoch: int | None = None
     metrics: Mapping[str, float | None] | None = None
+    deviation: float | None = None
+    folds: Sequence[Mapping[str, Any]] | None = None
     parameters: int | None = None
     error: Mapping[str, Any] | None = None
     weights: str | None = None
@@ -107,6 +109,7 @@ def report(session: Session, lease: Lease, epoch: Epoch, seconds: float) -> str 
         EpochRow(
             job_id=lease.job_id,
             number=lease.number,
+            fold=epoch.fold,
             epoch=epoch.epoch,
             seconds=epoch.seconds,
             learning_rate=epoch.learning_rate,
@@ -130,6 +133,8 @@ def complete(session: Session, lease: Lease, outcome: Outcome) -> None:
         score=outcome.score,
         best_epoch=outcome.best_epoch,
         metrics=dict(outcome.metrics or {}),
+        deviation=outcome.deviation,
+        folds=None if outcome.folds is None else [dict(fold) for fold in outcome.folds],
         parameters=outcome.parameters,
         error=outcome.error,
         weights=outcome.weights,
@@ -304,8 +309,10 @@ def _curves(session: Session, job_id: str, numbers: Sequence[int]) -> dict[int, 
     """The epochs of each of these trials, in one query."""
     curves: dict[int, list[Epoch]] = {number: [] for number in numbers}
     mine = (EpochRow.job_id == job_id, EpochRow.number.in_(numbers))
-    for row in session.scalars(select(EpochRow).where(*mine).order_by(EpochRow.number, EpochRow.epoch)):
-        curves[row.number].append(Epoch(row.epoch, row.seconds, row.learning_rate, row.metrics))
+    order = (EpochRow.number, EpochRow.fold, EpochRow.epoch)
+    for row in session.scalars(select(EpochRow).where(*mine).order_by(*order)):
+        seen = Epoch(row.epoch, row.seconds, row.learning_rate, row.metrics, row.fold)
+        curves[row.number].append(seen)
     return curves
 
 
@@ -392,6 +399,8 @@ def _trial(row: TrialRow) -> Trial:
         score=row.score,
         best_epoch=row.best_epoch,
         metrics=row.metrics,
+        deviation=row.deviation,
+        folds=row.folds,
         parameters=row.parameters,
         error=row.error,
         create_time=row.create_time,

@@ -7,8 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas.artifacts import MODEL
+from schemas.problems import NotFound
 from schemas.settings import Settings
-from store import datasets
+from store import artifacts, datasets, jobs
 from store.blobs import BlobStore
 from store.database import Database
 from store.jobs import Work
@@ -16,6 +18,7 @@ from tasks.send import Sender
 
 if TYPE_CHECKING:
     from tuning.data import Arrays, Shelf
+    from tuning.models import Materials
 
 
 def worker_id() -> str:
@@ -75,6 +78,31 @@ class Context:
 
         load = BUILTIN_LOADERS.get(work.dataset, lambda: self._uploaded(work))
         return self.shelf.get(work.dataset_digest, load)
+
+    def materials(self, project: str, earlier_job: str | None) -> "Materials":
+        """What a configuration starts from: the operator's weights, and an earlier job's model.
+
+        Raises:
+            Unavailable: the storage does not answer.
+        """
+        from tuning.models import Materials
+
+        folder = self.settings.weights_folder
+        earlier = None if earlier_job is None else self._model_of(project, earlier_job)
+        return Materials(Path(folder) if folder else None, earlier)
+
+    def _model_of(self, project: str, job_id: str) -> Path | None:
+        """An earlier job's model, from this machine's cache or the storage; None if it is gone."""
+        try:
+            with self.database.read() as session:
+                jobs.get(session, project, job_id)
+                artifact = artifacts.get(session, job_id, MODEL)
+        except NotFound:
+            return None
+        local = Path(self.settings.data_folder) / "cache" / artifact.path
+        if not local.exists():
+            self.blobs.fetch(artifact.path, local)
+        return local
 
     def _uploaded(self, work: Work) -> "Arrays":
         """An upload, from this machine's cache or else from the storage."""

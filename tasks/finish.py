@@ -1,7 +1,7 @@
 """The end of a job: the model is made, verified and published, then the job has succeeded."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ def _make(context: Context, work: Work, lease: Lease, keeper: Keeper, folder: Pa
         work.dataset_digest,
         folder,
         _Reporter(keeper),
-        context.settings.max_parameters,
+        context.materials(work.project, spec.recipe(best.hyperparameters).model.earlier_job),
     )
     prefix = f"jobs/{work.id}/result/{lease.epoch}"
     published = [_publish(context, prefix, file) for file in done.files]
@@ -103,8 +103,9 @@ def _make(context: Context, work: Work, lease: Lease, keeper: Keeper, folder: Pa
 def _best(context: Context, work: Work) -> Trial:
     with context.database.read() as session:
         row = jobs.best_trial(session, work.id, work.spec)
-    assert row is not None, "a job without a scored trial does not get here"
-    return work.trials[row.number]
+        assert row is not None, "a job without a scored trial does not get here"
+        # With its epochs: a refit may have to follow their learning rates.
+        return trials.get(session, work.id, row.number)
 
 
 def _fetched_weights(context: Context, job_id: str, best: Trial, folder: Path) -> Path | None:
@@ -131,6 +132,7 @@ def _result(best: Trial, done: "Finished") -> dict[str, Any]:
         "test": done.test,
         "verified": done.verified,
         "refit": done.refit,
+        "backbone": asdict(done.backbone),
         "reproducibility": done.reproducibility,
     }
 

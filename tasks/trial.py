@@ -89,7 +89,8 @@ def _outcome(context: Context, work: Work, spec: JobSpec, claim: Claim, keeper: 
     reporter = _Reporter(context, claim, keeper)
     recipe = spec.recipe(claim.hyperparameters)
     arrays = context.arrays(work)
-    result = trial.run(spec, recipe, arrays, reporter, context.settings.max_parameters)
+    materials = context.materials(work.project, recipe.model.earlier_job)
+    result = trial.run(spec, recipe, arrays, reporter, context.settings.max_parameters, materials)
     if result.failure is not None:
         error = {"code": result.failure.code, "message": result.failure.message}
         return Outcome(TrialState.FAILED, parameters=result.parameters, error=error, device=result.device)
@@ -103,6 +104,8 @@ def _outcome(context: Context, work: Work, spec: JobSpec, claim: Claim, keeper: 
         score=score,
         best_epoch=result.best.epoch,
         metrics=result.best.metrics,
+        deviation=result.best.deviation,
+        folds=result.best.folds,
         parameters=result.parameters,
         device=result.device,
         weights=_publish_weights(context, work, spec, claim, result),
@@ -162,7 +165,7 @@ def _publish_weights(
 
     metrics = result.best.metrics if result.best is not None else {}
     beaten = any(spec.objective.prefers(trial.metrics, metrics) for trial in _scored(work))
-    if spec.result.refit or beaten:
+    if spec.result.refit or beaten or not result.weights:
         return None
     # Under the attempt's own name: an attempt that was presumed dead writes over nothing.
     path = f"jobs/{work.id}/trials/{claim.lease.number}/{claim.attempt}/weights.npz"

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.recipe import Preprocessing, Split
+from schemas.datasets import BUILTINS
+from schemas.split import Split
+from tuning.downloads import patient
 
 Array = NDArray[Any]
 
@@ -19,8 +22,16 @@ Array = NDArray[Any]
 _KEPT = 2
 
 
+# Seconds without a byte from the network after which a download has failed.
+_PATIENCE = 30.0
+
+
 class DatasetUnreadable(RuntimeError):
     """The bytes of a data set are not what they were when it was uploaded."""
+
+
+class DatasetUnavailable(RuntimeError):
+    """A built-in data set that has to be downloaded cannot be."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,29 @@ def _digits() -> Arrays:
     return Arrays(digits.images.astype(np.uint8)[..., np.newaxis], digits.target, names)
 
 
-BUILTIN_LOADERS: dict[str, Callable[[], Arrays]] = {"builtin:digits": _digits}
+def _keras(name: str) -> Callable[[], Arrays]:
+    """A loader of one of Keras' data sets; both of its parts as one, since the spec divides."""
+
+    def load() -> Arrays:
+        module = getattr(keras.datasets, name)
+        try:
+            with patient(_PATIENCE):
+                (x, y), (more_x, more_y) = module.load_data()
+        except Exception as error:
+            # Keras raises a bare Exception where a download fails.
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DatasetUnavailable(f"builtin:{name} cannot be downloaded here: {reason}") from error
+        images, labels = np.concatenate([x, more_x]), np.concatenate([y, more_y]).reshape(-1)
+        names = tuple(one.name for one in BUILTINS[f"builtin:{name}"].classes)
+        return Arrays(images.reshape(*images.shape[:3], -1), labels.astype(np.int64), names)
+
+    return load
+
+
+BUILTIN_LOADERS: dict[str, Callable[[], Arrays]] = {
+    "builtin:digits": _digits,
+    **{f"builtin:{name}": _keras(name) for name in ("mnist", "fashion_mnist", "cifar10", "cifar100")},
+}
 
 
 def open_npz(file: Path) -> Arrays:
@@ -88,11 +121,12 @@ class Shelf:
         return self._kept[digest]
 
 
-def divide(y: Array, split: Split, seed: int) -> Indices:
-    """Divides images at random, the same way for the same seed.
+def divide(y: Array, split: Split, seed: int) -> list[Indices]:
+    """Divides images at random, the same way for the same seed: once, or once for each fold.
 
     Stratified, each class is divided on its own by `Split.divide`, so that every share has at least
-    one image of every class, however small the class is.
+    one image of every class, however small the class is. The test share is the same for all folds, each
+    of the other images is in the validation share of exactly one.
 
     Args:
         y: labels (N,).
@@ -101,28 +135,23 @@ def divide(y: Array, split: Split, seed: int) -> Indices:
     groups = [np.flatnonzero(y == label) for label in np.unique(y)]
     if not split.stratify:
         groups = [np.arange(len(y))]
-    shares = [_shares(rng.permutation(group), split) for group in groups]
+    shuffled = [rng.permutation(group) for group in groups]
+    return [_indices(shuffled, split, fold) for fold in range(split.folds)]
+
+
+def _indices(shuffled: Sequence[Array], split: Split, fold: int) -> Indices:
+    shares = [_shares(group, split, fold, index) for index, group in enumerate(shuffled)]
     parts = (np.sort(np.concatenate(part)) for part in zip(*shares, strict=True))
     return Indices(*parts)
 
 
-def _shares(shuffled: Array, split: Split) -> Sequence[Array]:
-    training, validation, _ = split.divide(len(shuffled))
-    return np.split(shuffled, [training, training + validation])
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """``x -> (x - offset) / scale`` for every pixel, learned from the images that are trained on."""
-
-    offset: float
-    scale: float
-
-    @classmethod
-    def learn(cls, preprocessing: Preprocessing, x: Array) -> "Scaling":
-        if preprocessing.scaling == "none":
-            return cls(0.0, 1.0)
-        if preprocessing.scaling == "unit":
-            low, high = float(x.min()), float(x.max())
-            return cls(low, (high - low) or 1.0)
-        return cls(float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0)
+def _shares(shuffled: Array, split: Split, fold: int, index: int) -> Sequence[Array]:
+    """Training, validation and test of one class."""
+    training, validation, test = split.divide(len(shuffled))
+    if split.folds == 1:
+        return np.split(shuffled, [training, training + validation])
+    seen, kept = np.split(shuffled, [len(shuffled) - test])
+    ends = np.cumsum(split.fold_sizes(len(seen), index))
+    folds = np.split(seen, ends[:-1])
+    others = [part for place, part in enumerate(folds) if place != fold]
+    return [np.concatenate(others), folds[fold], kept]

@@ -13,14 +13,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from schemas.artifacts import MODEL, REPRODUCE, TRIALS
 from schemas.specs import JobSpec
 from schemas.trials import Trial
 from tuning import models, training
 from tuning.data import Array, Arrays, Indices, divide
-from tuning.training import Reporter, Share
-from tuning.trial import device, load_weights
+from tuning.models import Materials
+from tuning.preprocessing import Preparation
+from tuning.training import Reporter, Share, Trainee
+from tuning.trial import device, load_weights, share_of
 
-MODEL, TRIALS, REPRODUCE = "model.keras", "trials.csv", "reproduce.json"
 MEDIA_TYPES = {
     MODEL: "application/zip",
     TRIALS: "text/csv",
@@ -45,12 +47,26 @@ class VerificationFailed(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Backbone:
+    """What a later job gets that starts from this model: all but the classification head."""
+
+    parameters: int
+    features: int
+
+    @classmethod
+    def of(cls, net: keras.Model) -> "Backbone":
+        head = net.get_layer("logits")
+        return cls(int(net.count_params() - head.count_params()), int(head.kernel.shape[0]))
+
+
+@dataclass(frozen=True)
 class Finished:
     """``test`` and ``verified`` are None when the spec keeps no test share."""
 
     test: Metrics | None
     verified: Mapping[str, float] | None
     refit: bool
+    backbone: Backbone
     reproducibility: Mapping[str, Any]
     files: Sequence[Path]
 
@@ -64,57 +80,49 @@ def finish(
     dataset_digest: str,
     folder: Path,
     reporter: Reporter,
-    max_parameters: int,
+    materials: Materials,
 ) -> Finished:
     """Writes the job's artefacts into ``folder``.
 
     Args:
+        best: with its epochs.
         weights: those of the best trial's best epoch; not needed for a refit.
 
     Raises:
         VerificationFailed: the saved model is not the one that was measured; and whatever the
             reporter raises.
     """
-    indices = divide(arrays.y, spec.split, spec.seed)
+    folds = divide(arrays.y, spec.split, spec.seed)
+    indices = folds[0]
     refit = spec.result.refit or weights is None
-    model, epoch = _model(spec, best, arrays, indices, None if refit else weights, reporter, max_parameters)
+    recipe = spec.recipe(best.hyperparameters)
+    seen = np.sort(np.concatenate([indices.training, indices.validation])) if refit else indices.training
+    preparation = Preparation.of(recipe.preprocessing, arrays.x.shape[1:])
+    share = share_of(arrays, seen, preparation)
+    classes = len(arrays.class_names)
+    trained = training.trainee(recipe, share.x, classes, spec.seed, materials)
+    epoch = _trained(trained, best, share, None if refit else weights, reporter)
+    model = models.exported(trained.net, recipe.model, preparation, classes, trained.scaling, materials)
     test = Share(arrays.x[indices.test], arrays.y[indices.test])
-    measured = training.evaluate(model, test) if len(test.y) else None
+    names = training.metric_names(recipe.training, spec.objective)
+    measured = training.evaluate(model, test, names) if len(test.y) else None
     _export(model, arrays.class_names, folder / MODEL)
     verified = _verify(folder / MODEL, test, measured)
     reproducibility = {**_reproducibility(spec, dataset_digest), "refit_epoch": epoch if refit else None}
     _write_trials(trials, folder / TRIALS)
-    _write_reproduce(spec, best, indices, reproducibility, folder / REPRODUCE)
+    _write_reproduce(spec, best, folds, reproducibility, folder / REPRODUCE)
     files = [folder / name for name in (MODEL, TRIALS, REPRODUCE)]
-    return Finished(measured, verified, refit, reproducibility, files)
+    return Finished(measured, verified, refit, Backbone.of(trained.net), reproducibility, files)
 
 
-def _model(
-    spec: JobSpec,
-    best: Trial,
-    arrays: Arrays,
-    indices: Indices,
-    weights: Path | None,
-    reporter: Reporter,
-    max_parameters: int,
-) -> tuple[keras.Model, int]:
-    """The model to hand out, and the epoch that its weights are from.
-
-    Trained again on all but the test share, or else the trial's own.
-    """
-    recipe = spec.recipe(best.hyperparameters)
-    seen = indices.training
-    if weights is None:
-        seen = np.sort(np.concatenate([indices.training, indices.validation]))
-    share = Share(arrays.x[seen], arrays.y[seen])
-    classes = len(arrays.class_names)
-    model = training.compiled(recipe, share.x, classes, spec.seed, max_parameters)
-    epoch = best.best_epoch or recipe.training.epochs
-    if weights is None:
-        epoch = training.train_blindly(model, recipe.training, epoch, share, reporter)
-    else:
-        load_weights(model, weights)
-    return models.with_probabilities(model), epoch
+def _trained(trained: Trainee, best: Trial, share: Share, weights: Path | None, reporter: Reporter) -> int:
+    """The epoch that the net's weights are from: trained once more on the share, or the trial's own."""
+    epoch = best.best_epoch or trained.recipe.training.epochs
+    if weights is not None:
+        load_weights(trained.net, weights)
+        return epoch
+    rates = [one.learning_rate for one in best.epochs or () if one.fold == 1]
+    return training.train_blindly(trained, epoch, share, reporter, rates)
 
 
 def _export(model: keras.Model, class_names: Sequence[str], file: Path) -> None:
@@ -164,31 +172,35 @@ def _version(distribution: str) -> str | None:
 
 
 def _write_reproduce(
-    spec: JobSpec, best: Trial, indices: Indices, known: Mapping[str, Any], file: Path
+    spec: JobSpec, best: Trial, folds: Sequence[Indices], known: Mapping[str, Any], file: Path
 ) -> None:
-    def listed(part: Array) -> list[int]:
-        return [int(index) for index in part]
-
     document = {
         **known,
         "spec": spec.resolved,
         "trial": best.number,
         "epoch": best.best_epoch,
         "hyperparameters": dict(best.hyperparameters),
-        "split": {
-            "training": listed(indices.training),
-            "validation": listed(indices.validation),
-            "test": listed(indices.test),
-        },
+        "split": _split(folds),
     }
     file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+
+
+def _split(folds: Sequence[Indices]) -> dict[str, Any]:
+    """Which images were in which share, as indexes into the data set."""
+
+    def listed(part: Array) -> list[int]:
+        return [int(index) for index in part]
+
+    shares = [{"training": listed(fold.training), "validation": listed(fold.validation)} for fold in folds]
+    own = shares[0] if len(shares) == 1 else {"folds": shares}
+    return {**own, "test": listed(folds[0].test)}
 
 
 def _write_trials(trials: Sequence[Trial], file: Path) -> None:
     """One line a trial, a column for every hyperparameter and metric."""
     values = sorted({name for trial in trials for name in trial.hyperparameters})
     metrics = sorted({name for trial in trials for name in trial.metrics})
-    fixed = ["number", "state", "attempt", "score", "best_epoch", "parameters", "seconds"]
+    fixed = ["number", "state", "attempt", "score", "deviation", "best_epoch", "parameters", "seconds"]
     with file.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow([*fixed, *values, *metrics, "error"])

@@ -1,6 +1,9 @@
 """A spec's space as Keras Tuner's hyperparameters."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import keras_tuner
@@ -14,14 +17,14 @@ def hyperparameters(space: Space) -> keras_tuner.HyperParameters:
     return _collected(space, _declare)
 
 
-def grid_hyperparameters(space: Space) -> keras_tuner.HyperParameters:
-    """The same, each as a choice of just the values that a grid takes.
+def grid_hyperparameters(space: Space, outside_in: bool = False) -> keras_tuner.HyperParameters:
+    """The same, each as a choice of just the values that a grid takes, in the order in which it takes them.
 
     Keras Tuner's own grid over ranges takes a default that is no grid value as one more, and ten
     samples in no order of a range without a step; here the values are those that the size of the
     grid was told from.
     """
-    return _collected(space, _declare_grid)
+    return _collected(space, partial(_declare_grid, outside_in=outside_in))
 
 
 def _collected(space: Space, declare: Any) -> keras_tuner.HyperParameters:
@@ -65,13 +68,23 @@ def _bounds(given: Range, kind: type) -> dict[str, Any]:
     }
 
 
-def _declare_grid(collected: keras_tuner.HyperParameters, one: Hyperparameter) -> None:
+def _declare_grid(collected: keras_tuner.HyperParameters, one: Hyperparameter, outside_in: bool) -> None:
     values = one.distribution.grid_values()
+    if outside_in and not isinstance(values[0], (str, bool)):
+        values = from_both_ends(values)
     default = one.distribution.default
     if default is not None and default in values:
         # The default is tried first.
         values = [default, *(value for value in values if value != default)]
     _declare_choice(collected, one.name, values, values[0], ordered=None)
+
+
+def from_both_ends(values: Sequence[Value]) -> list[Value]:
+    """The largest, the smallest, the second largest, and so on to the middle."""
+    falling = sorted(values, key=float, reverse=True)
+    rising = falling[::-1]
+    turns = chain.from_iterable(zip(falling, rising, strict=True))
+    return list(dict.fromkeys(turns))
 
 
 def _declare_choice(

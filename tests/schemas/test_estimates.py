@@ -4,10 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from schemas.datasets import BUILTINS, Dataset, LabelClass
-from schemas.estimates import Estimate, estimate
+from schemas.estimates import EarlierNet, Estimate, estimate
+from schemas.models import Infeasible
 from schemas.problems import error_items
 from schemas.spaces import points
 from schemas.specs import JobSpec, load_spec
@@ -82,6 +85,134 @@ def test_the_corners_bound_every_configuration() -> None:
     assert (found.smallest_parameters, found.largest_parameters) == (min(counts), max(counts))
 
 
+def counted(spec: JobSpec, shape: tuple[int, ...]) -> list[int]:
+    """Parameters of every configuration that can be built, one by one."""
+    counts = []
+    for values in points(spec.space):
+        recipe = spec.recipe(values)
+        try:
+            counts.append(recipe.model.count_parameters(recipe.preprocessing.prepared(shape), 10))
+        except Infeasible:
+            continue
+    return counts
+
+
+def several(draw: Any, low: int, high: int) -> Any:
+    """A fixed number, a range or a choice within some limits."""
+    values = draw(st.lists(st.integers(low, high), min_size=1, max_size=3, unique=True))
+    if len(values) == 1:
+        return values[0]
+    if draw(st.booleans()):
+        return {"type": "int", "min": min(values), "max": max(values)}
+    return {"type": "choice", "values": values}
+
+
+@st.composite
+def small_spaces(draw: Any) -> dict[str, Any]:
+    """Few configurations, of whatever moves the count, in one direction or not."""
+    return {
+        "blocks": several(draw, 1, 4),
+        "convs_per_block": several(draw, 1, 2),
+        "filters": several(draw, 1, 5),
+        "dense_units": several(draw, 0, 6),
+        "head": draw(st.sampled_from(["flatten", "global_average"])),
+        "pooling": draw(st.sampled_from(["max", "stride"])),
+        "residual": draw(st.sampled_from([False, {"type": "boolean"}])),
+    }
+
+
+@st.composite
+def monotone_spaces(draw: Any) -> dict[str, Any]:
+    """More corners than are all counted, of fields that each move the count in one direction."""
+    return {
+        "blocks": draw(st.integers(1, 3)),
+        "filters": {"type": "int", "min": draw(st.integers(1, 3)), "max": draw(st.integers(6, 9))},
+        "kernel_size": {"type": "int", "min": 1, "max": draw(st.integers(2, 5))},
+        "convs_per_block": {"type": "choice", "values": draw(st.permutations([1, 2, 3]))},
+        "dense_layers": {"type": "int", "min": 1, "max": 2},
+        "dense_units": {"type": "choice", "values": draw(st.permutations([1, 4, 9]))},
+        "batch_norm": {"type": "boolean"},
+        "attention": {"type": "choice", "values": ["none", "squeeze_excite"]},
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(small_spaces(), st.sampled_from([(8, 8, 1), (9, 5, 3)]))
+def test_corners_of_a_small_space_are_those_of_all_its_configurations(
+    model: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    spec = loaded(model)
+    counts = counted(spec, shape)
+    assume(counts)
+    found = priced(spec, replace(DIGITS, shape=shape))
+    assert (found.smallest_parameters, found.largest_parameters) == (min(counts), max(counts))
+
+
+@settings(max_examples=10, deadline=None)
+@given(monotone_spaces())
+def test_corners_of_a_large_space_are_exact_where_values_move_the_count_in_one_direction(
+    model: dict[str, Any],
+) -> None:
+    spec = loaded(model)
+    assert (spec.space.size() or 0) > 256
+    counts = counted(spec, DIGITS.shape)
+    found = priced(spec)
+    assert (found.smallest_parameters, found.largest_parameters) == (min(counts), max(counts))
+
+
+def test_image_size_and_color_decide_about_the_corners_too() -> None:
+    size = {"type": "choice", "values": [16, 4]}
+    color = {"type": "choice", "values": ["rgb", "keep"]}
+    spec = loaded({"blocks": 1}, preprocessing={"image_size": size, "color": color})
+    counts = counted(spec, DIGITS.shape)
+    found = priced(spec)
+    assert len(set(counts)) == 4
+    assert (found.smallest_parameters, found.largest_parameters) == (min(counts), max(counts))
+    assert (
+        priced(loaded(preprocessing={"image_size": 32})).smallest_parameters
+        == counted(loaded(), (32, 32, 1))[0]
+    )
+
+
+def test_fifty_open_values_are_priced() -> None:
+    units = {"type": "int", "min": 1, "max": 8}
+    layers = [{"type": "Dense", "units": units} for _ in range(50)]
+    spec = loaded({"family": "layers", "layers": [{"type": "Flatten"}, *layers]})
+    assert len(spec.space) == 50
+    assert spec.space.size() == 8**50
+    found = priced(spec)
+    # 64 pixels to 1 unit, 49 times 1 to 1, then 10 classes; and the same with 8 units.
+    assert found.smallest_parameters == 65 + 49 * 2 + 2 * 10
+    assert found.largest_parameters == 65 * 8 + 49 * 9 * 8 + 9 * 10
+
+
+def test_an_earlier_jobs_net_is_counted_by_what_is_known_of_it() -> None:
+    spec = loaded({"family": "transfer", "backbone": "job", "job": "job_1", "dense_units": 4})
+    found = estimate(spec, DIGITS, LIMIT, EarlierNet(parameters=1000, features=7))
+    assert found.smallest_parameters == 1000 + (7 + 1) * 4 + (4 + 1) * 10
+
+
+# Folds
+
+
+def test_with_folds_every_trial_is_trained_so_often() -> None:
+    found = priced(loaded(max_trials=1, split={"folds": 5, "test": 0.1}, training={"epochs": 4}))
+    assert (found.trials, found.epochs) == (1, 5 * 4)
+    assert found.training_images + found.validation_images + found.test_images == DIGITS.samples
+    assert found.validation_images == pytest.approx((DIGITS.samples - found.test_images) / 5, abs=1)
+
+
+def test_every_fold_needs_an_image_of_every_class() -> None:
+    spec = loaded(split={"folds": 5, "test": 0.0})
+    assert refusal(spec, of_classes(4, 50)) == ("/split", "dataset_too_small")
+    assert priced(spec, of_classes(5, 50)).validation_images == 1 + 10
+    # One more for the test.
+    spec = loaded(split={"folds": 5, "test": 0.1})
+    assert refusal(spec, of_classes(5, 50)) == ("/split", "dataset_too_small")
+    with pytest.raises(ValidationError, match="5 folds"):
+        priced(spec, of_classes(5, 50))
+
+
 @pytest.mark.parametrize("counts", [(1, 50), (2, 50)])
 def test_too_few_images_of_a_class_are_refused(counts: tuple[int, int]) -> None:
     assert refusal(loaded(), of_classes(*counts)) == ("/split", "dataset_too_small")
@@ -139,3 +270,55 @@ def test_a_batch_larger_than_the_training_share_is_warned_of() -> None:
     assert warned(loaded(training={"batch_size": batch})) == {
         "batch_exceeds_training": "/training/batch_size"
     }
+
+
+def test_a_high_learning_rate_is_warned_of() -> None:
+    rate = {"type": "float", "min": 1e-4, "max": 0.5, "sampling": "log"}
+    warning = {"learning_rate_high": "/training/learning_rate"}
+    assert warned(loaded(training={"learning_rate": rate})) == warning
+    assert warned(loaded(training={"learning_rate": 0.2})) == warning
+    assert warned(loaded(training={"learning_rate": 0.1})) == {}
+
+
+def test_few_images_of_a_class_in_validation_are_warned_of() -> None:
+    assert warned(loaded(), of_classes(40, 500)) == {"validation_small": "/split"}
+    assert warned(loaded(), of_classes(50, 500)) == {}
+    folds = loaded(split={"folds": 6, "test": 0.0})
+    assert warned(folds, of_classes(59, 500)) == {"validation_small": "/split"}
+    assert warned(folds, of_classes(60, 500)) == {}
+
+
+def test_folds_without_a_refit_are_warned_of() -> None:
+    folds = {"folds": 3}
+    assert warned(loaded(split=folds, result={"refit": False})) == {"refit_with_folds": "/result/refit"}
+    assert warned(loaded(split=folds)) == {}
+    assert warned(loaded(result={"refit": False})) == {}
+
+
+# Where it does not fit is where it is told.
+
+
+def test_inputs_that_cannot_be_prepared_or_augmented_are_told_at_their_section() -> None:
+    rows = replace(DIGITS, shape=(64,))
+    mlp = {"family": "mlp"}
+    assert refusal(loaded(mlp, preprocessing={"image_size": 8}), rows) == (
+        "/preprocessing",
+        "infeasible_model",
+    )
+    assert refusal(loaded(mlp, augmentation={"flip": "horizontal"}), rows) == (
+        "/augmentation",
+        "infeasible_model",
+    )
+    assert refusal(loaded(augmentation={"color_jitter": 0.2})) == ("/augmentation", "infeasible_model")
+    in_color = loaded(augmentation={"color_jitter": 0.2}, preprocessing={"color": "rgb"})
+    assert priced(in_color).smallest_parameters > 0
+
+
+def test_images_that_are_too_small_for_some_sizes_are_warned_of() -> None:
+    size = {"type": "int", "min": 1, "max": 8}
+    assert warned(loaded({"blocks": 3}, preprocessing={"image_size": size})) == {"infeasible_model": "/model"}
+
+
+def test_an_image_size_makes_room_for_more_blocks() -> None:
+    assert refusal(loaded({"blocks": 5})) == ("/model", "infeasible_model")
+    assert priced(loaded({"blocks": 5}, preprocessing={"image_size": 32})).smallest_parameters > 0

@@ -6,38 +6,35 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import ValidationError
 
+from schemas.augmentation import Augmentation, AugmentationSchema
 from schemas.fields import StrictSchema
 from schemas.models import FAMILIES
-from schemas.problems import error_items
-from schemas.recipe import (
-    OPTIMIZERS,
-    EarlyStopping,
-    EarlyStoppingSchema,
-    Preprocessing,
-    PreprocessingSchema,
-    Recipe,
-    Split,
-    SplitSchema,
-    Training,
-    TrainingSchema,
-    leaves,
-)
+from schemas.preprocessing import Preprocessing, PreprocessingSchema
+from schemas.recipe import Recipe, filled, leaves
+from schemas.schedules import SCHEDULES, Constant, Cosine
 from schemas.search import Budget, BudgetSchema, Objective, ObjectiveSchema, Search, SearchSchema
 from schemas.spaces import points
 from schemas.specs import JobSpec, load_spec
+from schemas.split import Split, SplitSchema
+from schemas.training import OPTIMIZERS, EarlyStopping, EarlyStoppingSchema, Training, TrainingSchema
 
 SECTIONS = [
     (SplitSchema, Split),
     (PreprocessingSchema, Preprocessing),
+    (AugmentationSchema, Augmentation),
     (EarlyStoppingSchema, EarlyStopping),
     (TrainingSchema, Training),
     (SearchSchema, Search),
     (ObjectiveSchema, Objective),
     (BudgetSchema, Budget),
-    *[(schema, schema.makes) for schema in FAMILIES.values()],
+    *[(family.schema, family.schema.makes) for family in FAMILIES.values()],
+    *[(schema, schema.makes) for schema in SCHEDULES.values()],
 ]
+# What tells a section's branches apart is no field of its value.
+BRANCHES = ("family", "type")
+# Fields that have no default, each with something that fits.
+NEEDED: dict[str, Any] = {"max_trials": 1, "layers": [{"type": "Flatten"}]}
 
 
 def loaded(**sections: Any) -> JobSpec:
@@ -45,20 +42,26 @@ def loaded(**sections: Any) -> JobSpec:
     return load_spec({**document, **sections})
 
 
+def own_fields(schema: type[StrictSchema]) -> list[str]:
+    return [name for name in schema().load_fields if name not in BRANCHES]
+
+
 @pytest.mark.parametrize(("schema", "value"), SECTIONS)
 def test_a_section_and_its_value_have_the_same_fields(schema: type[StrictSchema], value: type[Any]) -> None:
-    assert [name for name in schema().load_fields if name != "family"] == [one.name for one in fields(value)]
+    # What the API knows of an earlier job's net is no part of a spec.
+    known = [one.name for one in fields(value) if not one.name.startswith("earlier_")]
+    assert own_fields(schema) == known
 
 
 @pytest.mark.parametrize(("schema", "value"), SECTIONS)
 def test_every_field_but_those_asked_for_has_a_default_and_a_help(
-    schema: type[StrictSchema], value: Any
+    schema: type[StrictSchema], value: type[Any]
 ) -> None:
-    given = {"max_trials": 1} if schema is BudgetSchema else {}
-    given |= {"family": "cnn"} if "family" in schema().load_fields else {}
+    required = {name: field for name, field in schema().load_fields.items() if field.required}
+    given = {name: getattr(value, name) if name in BRANCHES else NEEDED[name] for name in required}
     assert schema().load(given)
     helped = [name for name, field in schema().load_fields.items() if field.metadata.get("description")]
-    assert helped == [name for name in schema().load_fields if name != "family"]
+    assert helped == own_fields(schema)
 
 
 def test_fixed_values_are_taken_over() -> None:
@@ -69,7 +72,8 @@ def test_fixed_values_are_taken_over() -> None:
     )
     recipe = spec.recipe({})
     assert (recipe.model.filters, recipe.training.learning_rate) == (7, 0.5)
-    assert recipe.preprocessing == Preprocessing("none")
+    assert recipe.preprocessing == Preprocessing("none", None, "keep")
+    assert recipe.training.schedule == Constant()
     assert recipe.training.early_stopping == EarlyStopping("val_loss", 9, 0.0)
 
 
@@ -122,7 +126,8 @@ def test_nothing_is_open_in_any_recipe_of_a_space(optimizer: str, norm: bool, bl
     for values in points(spec.space):
         recipe = spec.recipe(values)
         scalars = [*vars(recipe.model).values(), *vars(recipe.training).values()]
-        assert all(isinstance(value, (str, int, float, bool, type(None))) for value in scalars)
+        kinds = (str, int, float, bool, type(None), Constant, list)
+        assert all(isinstance(value, kinds) for value in scalars)
         assert (recipe.model.dropout == 0.5) is ("model.dropout" not in values)
 
 
@@ -133,53 +138,22 @@ def test_a_recipe_is_of_a_document_as_well() -> None:
 
 def test_leaves_name_every_value_by_its_path() -> None:
     document = {"a": {"b": 1, "c": {"d": None}}, "e": [1, 2]}
-    assert dict(leaves(document)) == {"a.b": 1, "a.c.d": None, "e": [1, 2]}
+    assert dict(leaves(document)) == {"a.b": 1, "a.c.d": None, "e.0": 1, "e.1": 2}
 
 
-# The split
+def test_one_side_of_a_pair_is_filled_in_by_its_place() -> None:
+    size = {"image_size": [16, {"type": "choice", "values": [8, 12]}]}
+    spec = loaded(preprocessing=size)
+    assert [one.name for one in spec.space] == ["preprocessing.image_size.1"]
+    assert spec.recipe({"preprocessing.image_size.1": 12}).preprocessing.image_size == [16, 12]
+    assert filled([1, {"a": [2]}], {}, "x") == [1, {"a": [2]}]
 
 
-@pytest.mark.parametrize(
-    ("split", "count", "expected"),
-    [
-        (Split(0.2, 0.1, True), 100, (70, 20, 10)),
-        (Split(0.2, 0.0, True), 100, (80, 20, 0)),
-        (Split(0.2, 0.1, True), 3, (1, 1, 1)),
-        (Split(0.01, 0.01, True), 10, (8, 1, 1)),
-    ],
-)
-def test_images_are_divided_by_shares(split: Split, count: int, expected: tuple[int, int, int]) -> None:
-    assert split.divide(count) == expected
-
-
-@given(st.floats(0.01, 0.6), st.floats(0, 0.3), st.integers(3, 10_000))
-def test_a_division_loses_no_image_and_gives_every_share_one(
-    validation: float, test: float, count: int
-) -> None:
-    found = Split(validation, test, True).divide(count)
-    assert sum(found) == count
-    assert found[1] >= 1
-    assert (found[2] >= 1) is (test > 0)
-
-
-def test_stratified_sizes_are_the_sum_over_the_classes() -> None:
-    assert Split(0.2, 0.1, True).sizes([10, 3]) == (7 + 1, 2 + 1, 1 + 1)
-    assert Split(0.2, 0.1, False).sizes([10, 3]) == Split(0.2, 0.1, False).divide(13)
-
-
-@pytest.mark.parametrize(
-    ("split", "pointer"),
-    [
-        ({"validation": 0}, "/validation"),
-        ({"validation": 0.95}, "/validation"),
-        ({"test": -0.1}, "/test"),
-        ({"test": 1}, "/test"),
-        ({"validation": 0.5, "test": 0.5}, "/validation"),
-    ],
-)
-def test_a_split_leaves_images_for_training_and_validation(split: dict[str, float], pointer: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        SplitSchema().load(split)
-    assert [(item.pointer, item.code) for item in error_items(caught.value.messages)] == [
-        (pointer, "value_out_of_range")
-    ]
+def test_every_section_is_filled_in() -> None:
+    spec = loaded(
+        augmentation={"rotation": {"type": "float", "min": 0.0, "max": 0.5}, "flip": "horizontal"},
+        training={"schedule": {"type": "cosine", "floor": {"type": "float", "min": 0.0, "max": 0.5}}},
+    )
+    recipe = spec.recipe({"augmentation.rotation": 0.25, "training.schedule.floor": 0.125})
+    assert recipe.augmentation == Augmentation(flip="horizontal", rotation=0.25)
+    assert recipe.training.schedule == Cosine(0.0, 0.125)

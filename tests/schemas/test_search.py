@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from marshmallow import ValidationError
 
+from schemas.metrics import MONITORS
 from schemas.problems import error_items
 from schemas.search import (
     ALGORITHMS,
-    DIRECTIONS,
     Budget,
     BudgetSchema,
     Objective,
@@ -60,8 +60,9 @@ def test_without_a_target_nothing_ends_the_search_early() -> None:
     assert not Objective("val_accuracy", "maximize", None).is_met(1.0)
 
 
-@pytest.mark.parametrize(("metric", "direction"), DIRECTIONS.items())
-def test_the_direction_comes_from_the_metric(metric: str, direction: str) -> None:
+@pytest.mark.parametrize("metric", MONITORS)
+def test_the_direction_comes_from_the_metric(metric: str) -> None:
+    direction = "minimize" if metric == "val_loss" else "maximize"
     assert ObjectiveSchema().load({"metric": metric}).direction == direction
     assert ObjectiveSchema().load({"metric": metric, "direction": direction}).direction == direction
 
@@ -76,6 +77,27 @@ def test_a_direction_against_the_metric_is_refused() -> None:
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_can_be_asked_for(name: str) -> None:
     assert SearchSchema().load({"algorithm": name}).algorithm == name
+
+
+def test_a_grid_may_be_walked_from_outside_in() -> None:
+    assert SearchSchema().load({}).order == "row_major"
+    assert SearchSchema().load({"algorithm": "grid", "order": "outside_in"}).order == "outside_in"
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"algorithm": "random", "order": "outside_in"},
+        {"order": "outside_in"},
+        {"algorithm": "grid", "order": "inside_out"},
+    ],
+)
+def test_an_order_is_of_a_grid_and_a_known_one(search: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SearchSchema().load(search)
+    assert [(item.pointer, item.code) for item in error_items(caught.value.messages)] == [
+        ("/order", "value_not_allowed")
+    ]
 
 
 def test_an_unknown_algorithm_is_refused_with_a_hint() -> None:

@@ -39,6 +39,12 @@ def test_epochs_are_answered_only_where_they_were_loaded() -> None:
     epoch = Epoch(1, 0.5, 0.01, {"loss": 0.1, "val_loss": None})
     answered = TrialSchema().dump(replace(trial(), epochs=[epoch]))
     assert answered["epochs"] == [
-        {"epoch": 1, "seconds": 0.5, "learning_rate": 0.01, "metrics": {"loss": 0.1, "val_loss": None}}
+        {
+            "epoch": 1,
+            "fold": 1,
+            "seconds": 0.5,
+            "learning_rate": 0.01,
+            "metrics": {"loss": 0.1, "val_loss": None},
+        }
     ]
     assert TrialSchema().dump(trial())["epochs"] is None

@@ -79,7 +79,7 @@ def outcome(score: float | None, epochs: int) -> Outcome:
         error = {"code": "non_finite_objective", "message": "val_accuracy was NaN."}
         return Outcome(TrialState.FAILED, error=error)
     metrics = {"val_accuracy": score, "val_loss": None, "accuracy": 0.5}
-    return Outcome(TrialState.COMPLETED, score, epochs, metrics, 2314)
+    return Outcome(TrialState.COMPLETED, score, epochs, metrics, parameters=2314)
 
 
 def publish(app: Flask, job_id: str, name: str, content: bytes, tmp_path: Path) -> Artifact:

@@ -81,6 +81,7 @@ def test_a_trial_has_the_metrics_of_every_epoch(api: Api, job: str) -> None:
     assert [epoch["epoch"] for epoch in trial["epochs"]] == [1, 2]
     assert trial["epochs"][0] == {
         "epoch": 1,
+        "fold": 1,
         "seconds": 0.5,
         "learning_rate": 0.001,
         "metrics": {"val_accuracy": 0.9, "val_loss": None, "accuracy": 0.5},

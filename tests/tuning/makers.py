@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from schemas.distributions import Value
-from schemas.models import Cnn
+from schemas.models.cnn import Cnn, CnnSchema
 from schemas.recipe import Recipe
 from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
@@ -77,18 +77,9 @@ def bars(count: int = 90, classes: int = 3, seed: int = 0) -> Arrays:
 
 
 def cnn(**changes: Any) -> Cnn:
-    given: dict[str, Any] = {
-        "blocks": 1,
-        "filters": 4,
-        "filter_growth": 1,
-        "kernel_size": 3,
-        "activation": "relu",
-        "batch_norm": False,
-        "dense_units": 8,
-        "dropout": 0.0,
-        "l2": 0.0,
-    }
-    return Cnn(**{**given, **changes})
+    """A tiny net of the family; what is not given has the schema's default."""
+    given = CnnSchema().load({**TINY, "filter_growth": 1, **changes})
+    return Cnn(**{name: value for name, value in given.items() if name != "family"})
 
 
 class Recorder:

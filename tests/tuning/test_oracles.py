@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from keras_tuner.src.engine import oracle as engine
 
 from schemas.distributions import Choice, Range, Value
-from schemas.models import FAMILIES
 from schemas.search import ALGORITHMS
 from schemas.spaces import points
 from schemas.specs import JobSpec
@@ -19,7 +18,6 @@ from schemas.states import TrialState
 from schemas.trials import Trial
 from tests.tuning.makers import new_spec, new_trial
 from tuning import oracles
-from tuning.models import BUILDERS
 from tuning.oracles import ORACLES, Exhausted
 from tuning.plan import plan
 
@@ -365,10 +363,6 @@ class TestGrid:
 
 def test_the_catalogue_names_just_the_oracles_that_there_are() -> None:
     assert set(ORACLES) == set(ALGORITHMS)
-
-
-def test_the_catalogue_names_just_the_families_that_there_are() -> None:
-    assert set(BUILDERS) == set(FAMILIES)
 
 
 def test_the_spaces_of_these_tests_have_every_kind_of_distribution() -> None:

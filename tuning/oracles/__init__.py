@@ -10,11 +10,11 @@ from schemas.specs import JobSpec
 from schemas.trials import Trial
 from tuning.oracles.grid import GridOracle
 from tuning.oracles.random import RandomOracle
-from tuning.oracles.rebuilt import Exhausted, RebuiltOracle, Wait
+from tuning.oracles.rebuilt import Exhausted, RebuiltOracle, Wait, most_infeasible
 
 ORACLES: dict[str, type[RebuiltOracle]] = {"grid": GridOracle, "random": RandomOracle}
 
-__all__ = ["ORACLES", "Exhausted", "RebuiltOracle", "Wait", "rebuild"]
+__all__ = ["ORACLES", "Exhausted", "RebuiltOracle", "Wait", "most_infeasible", "rebuild"]
 
 
 def rebuild(spec: JobSpec, trials: Sequence[Trial]) -> RebuiltOracle:

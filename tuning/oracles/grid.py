@@ -11,14 +11,14 @@ from tuning.oracles.rebuilt import RebuiltOracle, Status
 
 
 class GridOracle(RebuiltOracle, GridSearchOracle):  # type: ignore[misc]
-    """Every combination once, the last hyperparameter moving fastest.
+    """Every combination once, the last hyperparameter moving fastest; each from both ends if asked for.
 
     Keras Tuner walks a linked list that it does not save, to make room for hyperparameters that
     appear during the search. Here none do, so the next combination follows from the last trial's.
     """
 
     def declare(self, spec: JobSpec) -> keras_tuner.HyperParameters:
-        return spaces.grid_hyperparameters(spec.space)
+        return spaces.grid_hyperparameters(spec.space, outside_in=spec.search.order == "outside_in")
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if not self.start_order:

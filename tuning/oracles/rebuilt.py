@@ -16,6 +16,11 @@ from tuning import spaces
 Status = engine_trial.TrialStatus
 
 
+def most_infeasible(spec: JobSpec) -> int:
+    """So many configurations that cannot be built are passed over, before a search is given up."""
+    return 100 + 10 * spec.budget.max_trials
+
+
 class Wait(Exception):
     """No suggestion before a trial that is in flight has ended."""
 
@@ -33,7 +38,7 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
         )
         super().__init__(
             objective=objective,
-            max_trials=spec.budget.max_trials,
+            max_trials=spec.budget.max_trials + most_infeasible(spec),
             hyperparameters=self.declare(spec),
             allow_new_entries=False,
             tune_new_entries=False,

@@ -10,9 +10,13 @@ from tuneserve.records import Document, Record
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch(Record):
-    """One epoch of training, counted from 1; a metric that was not finite is None."""
+    """One epoch of training, counted from 1; a metric that was not finite is None.
+
+    ``fold`` counts from 1 as well; it is always 1 without cross-validation.
+    """
 
     epoch: int
+    fold: int = 1
     seconds: float | None = None
     learning_rate: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
@@ -28,8 +32,21 @@ class TrialProblem(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fold(Record):
+    """What a cross-validated trial came to on one fold, at that fold's best epoch."""
+
+    fold: int
+    score: float | None = None
+    best_epoch: int | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial(Record):
-    """One trial; `number` counts from 0 within the job, `score` is its objective."""
+    """One trial; `number` counts from 0 within the job, `score` is its objective.
+
+    Cross-validated, `score` is the mean of its folds, and `deviation` the standard deviation of their scores.
+    """
 
     number: int
     state: str = "pending"
@@ -38,7 +55,8 @@ class Trial(Record):
     score: float | None = None
     best_epoch: int | None = None
     epochs: tuple[Epoch, ...] = ()
-    folds: Any = None
+    deviation: float | None = None
+    folds: tuple[Fold, ...] = ()
     parameters: int | None = None
     error: TrialProblem | None = None
     create_time: datetime | None = None
@@ -50,4 +68,5 @@ class Trial(Record):
         """Read a trial with its epochs and its error."""
         epochs = [Epoch.parse(epoch) for epoch in document.get("epochs") or ()]
         error = TrialProblem.parse(document["error"]) if document.get("error") else None
-        return super().parse({**document, "epochs": epochs, "error": error})
+        folds = [Fold.parse(fold) for fold in document.get("folds") or ()]
+        return super().parse({**document, "epochs": epochs, "folds": folds, "error": error})

@@ -1,0 +1,64 @@
+"""What is done to every image, in training and in the model that is handed out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.distributions import Tunable
+from schemas.fields import Among, Between, Integer, StrictSchema, String
+from schemas.models.family import Infeasible
+from schemas.pairs import Pair, both
+
+SCALINGS = ("unit", "standardize", "none")
+COLORS = ("keep", "grayscale", "rgb")
+
+MAX_SIDE = 2048
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    scaling: str
+    image_size: Any
+    color: str
+
+    def prepared(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of an input as the net gets it, for raw inputs of ``shape``.
+
+        Raises:
+            Infeasible: rows of features have no size and no colours; or the channels are no colours.
+        """
+        if len(shape) != 3:
+            if self.image_size is not None or self.color != "keep":
+                raise Infeasible("rows of features have no image_size and no color")
+            return tuple(shape)
+        height, width = shape[:2] if self.image_size is None else both(self.image_size)
+        return height, width, self._channels(shape[2])
+
+    def _channels(self, channels: int) -> int:
+        if self.color == "keep":
+            return channels
+        if channels not in (1, 3, 4):
+            raise Infeasible(f"images of {channels} channels have no color to change")
+        return 1 if self.color == "grayscale" else 3
+
+
+class PreprocessingSchema(StrictSchema):
+    scaling = Tunable(
+        String(validate=Among(SCALINGS)),
+        load_default="unit",
+        metadata={
+            "description": "unit: the training share's pixel range to [0, 1]; standardize: its mean "
+            "to 0 and deviation to 1; none: pixels as they are."
+        },
+    )
+    image_size = Pair(
+        Integer(validate=Between(1, MAX_SIDE)),
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Side in pixels, or [height, width]; null keeps the images' own."},
+    )
+    color = Tunable(
+        String(validate=Among(COLORS)),
+        load_default="keep",
+        metadata={"description": "rgb: three channels; grayscale: one; keep: those that there are."},
+    )
