@@ -99,25 +99,39 @@ def specs(document: Mapping[str, Any], family: str, *more: Limits) -> st.SearchS
     return made()
 
 
-def examples(strategy: st.SearchStrategy[Json], count: int, begin: str) -> list[Json]:
-    """So many different values, the same ones in every run; those of another ``begin`` are others."""
-    found: dict[str, Json] = {}
+def examples(strategy: st.SearchStrategy[Any], count: int, begin: str) -> list[Any]:
+    """So many values, the same ones in every run; those of another ``begin`` are others.
 
-    @seed(crc32(begin.encode()))
+    hypothesis likes to change a little of what it made before; each of these has an outline of its own.
+    """
+    found: dict[str, Any] = {}
+    tries = 0
+    while len(found) < count:
+        assert tries < 20, "nothing new comes"
+        _collect(strategy, count, crc32(f"{begin} {tries}".encode()), found)
+        tries += 1
+    return list(found.values())[:count]
+
+
+def _collect(strategy: st.SearchStrategy[Any], count: int, number: int, found: dict[str, Any]) -> None:
+    @seed(number)
     @settings(
-        max_examples=3 * count,
+        max_examples=count,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(strategy)
-    def collect(value: Json) -> None:
-        found[json.dumps(value)] = value
+    def collect(value: Any) -> None:
+        found.setdefault(_outline(value), value)
 
     collect()
-    assert len(found) >= count
-    return list(found.values())[:count]
+
+
+def _outline(value: Any) -> str:
+    """What fields there are, and their texts."""
+    return json.dumps([(path, one if isinstance(one, str) else "") for path, one in leaves(value)])
 
 
 def published(app: Flask) -> Mapping[str, Any]:
@@ -302,9 +316,13 @@ def _has_names(schema: Mapping[str, Any]) -> bool:
 
 def _names(schema: Mapping[str, Any]) -> list[Any]:
     """The values that are listed, as far as the other limits leave them."""
+    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     found = [schema["const"]] if "const" in schema else schema.get("enum", [])
-    rest = {name: limit for name, limit in schema.items() if name in ("minimum", "maximum", "enum")}
-    return [one for one in found if Draft202012Validator(rest).is_valid(one)]
+    return [
+        one
+        for one in found
+        if one in schema.get("enum", [one]) and (not _is_number(one) or low <= one <= high)
+    ]
 
 
 def _both(schema: Mapping[str, Any], limits: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -358,7 +376,8 @@ def _step(given: dict[str, Any], steps: int) -> float | None:
     step = (high / low) ** (1 / steps) if by_factor else (high - low) / steps
     if given["type"] == "int":
         step = max(math.floor(step), 2 if by_factor else 1)
-    leaves_two = low * step <= high and step > 1 + 1e-9 if by_factor else low + step <= high
+    # Differences that nobody means, next to the least number that there is, are refused.
+    leaves_two = low * step <= high and step > 1 + 1e-9 if by_factor else 1e-300 < step <= high - low
     return step if leaves_two else None
 
 
@@ -520,12 +539,11 @@ def grids_are_small(spec: Json, random: Random) -> None:
 
 
 def _count(given: Json) -> int:
-    """Values that a grid takes, at most."""
+    """Values that a grid takes, at most; no step that is drawn here leaves more than ten."""
     if given["type"] in ("choice", "boolean"):
-        return len(given.get("values", "ab"))
-    if given.get("step") is not None:
-        return 1 + math.ceil((given["max"] - given["min"]) / given["step"])
-    return 10 if given["type"] == "float" else int(given["max"] - given["min"]) + 1
+        return len(given.get("values", (False, True)))
+    is_listed = given["type"] == "int" and given.get("step") is None
+    return int(given["max"]) - int(given["min"]) + 1 if is_listed else 10
 
 
 RELATIONS: tuple[Callable[[Json, Random], None], ...] = (
@@ -569,18 +587,19 @@ class Mistake:
     is_known: bool = True
 
 
-def mistaken(spec: Json) -> st.SearchStrategy[tuple[str, Json]]:
-    """(a mistake's name, the spec with it)."""
+def mistaken(spec: Json) -> st.SearchStrategy[list[Any]]:
+    """[a mistake's name, the spec with it]."""
     places = {
         name: [path for path, value in _nodes(spec) if "when" not in path and mistake.fits(path, value)]
         for name, mistake in MISTAKES.items()
     }
     possible = [name for name, found in places.items() if found]
 
-    def made(name: str) -> st.SearchStrategy[tuple[str, Json]]:
-        return st.sampled_from(places[name]).map(lambda path: (name, _changed(spec, path, MISTAKES[name])))
+    def made(random: Random) -> list[Any]:
+        name = random.choice(possible)
+        return [name, _changed(spec, random.choice(places[name]), MISTAKES[name])]
 
-    return st.sampled_from(possible).flatmap(made)
+    return st.randoms(use_true_random=True).map(made)
 
 
 def _changed(spec: Json, path: Path, mistake: Mistake) -> Json:

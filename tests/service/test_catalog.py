@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from schemas.datasets import BUILTINS
-from schemas.models import ACTIVATIONS, FAMILIES
+from schemas.models import FAMILIES
+from schemas.models.parts import ACTIVATIONS
 from schemas.problems import Invalid
-from schemas.recipe import OPTIMIZERS, TrainingSchema
 from schemas.search import ALGORITHMS
 from schemas.specs import load_spec
+from schemas.training import OPTIMIZERS, TrainingSchema
 from tests.conftest import Api
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -32,16 +33,20 @@ def test_the_catalogue_names_all_that_there_is(catalog: dict[str, Any]) -> None:
 
 def test_every_field_of_a_family_is_described(catalog: dict[str, Any]) -> None:
     for family in catalog["families"]:
-        known = FAMILIES[family["name"]]().load_fields
+        known = FAMILIES[family["name"]].schema().load_fields
         assert set(family["fields"]) == set(known) - {"family"}
         assert family["help"]
 
 
 def test_every_field_of_a_section_is_described(catalog: dict[str, Any]) -> None:
-    assert set(catalog["sections"]["training"]) == set(TrainingSchema().load_fields) - {"early_stopping"}
+    assert set(catalog["sections"]["training"]) == set(TrainingSchema().load_fields) - {
+        "early_stopping",
+        "schedule",
+    }
     assert set(catalog["sections"]) == {
         "split",
         "preprocessing",
+        "augmentation",
         "training",
         "early_stopping",
         "search",
@@ -58,7 +63,10 @@ def test_every_field_says_what_it_is(catalog: dict[str, Any]) -> None:
         for name, field in fields.items()
     }
     assert [name for name, field in described.items() if not field["help"] or not field["type"]] == []
-    assert [name for name, field in described.items() if "default" not in field] == ["budget.max_trials"]
+    assert [name for name, field in described.items() if "default" not in field] == [
+        "budget.max_trials",
+        "layers.layers",
+    ]
 
 
 def families(catalog: dict[str, Any]) -> dict[str, Any]:

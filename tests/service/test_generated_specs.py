@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from flask import Flask
 from jsonschema.exceptions import best_match
 
 from schemas.augmentation import FLIPS, AugmentationSchema
@@ -13,8 +12,10 @@ from schemas.models.kinds import LAYERS
 from schemas.recipe import SECTIONS
 from schemas.schedules import SCHEDULES
 from schemas.search import ALGORITHMS, ORDERS
+from schemas.settings import Settings
 from schemas.specs import load_spec
 from schemas.training import OPTIMIZERS
+from service.app import create_app
 from tests.conftest import Api
 from tests.service.rows import problem
 from tests.specs import (
@@ -29,30 +30,45 @@ from tests.specs import (
     leaves,
     mistaken,
     published,
+    resolve,
     specs,
 )
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 # 200 specs together.
 COUNTS = {family: 60 if family == "layers" else 20 for family in FAMILIES}
 
 
-@pytest.fixture
-def document(app: Flask) -> Mapping[str, Any]:
-    return published(app)
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    folder = tmp_path_factory.mktemp("published")
+    made = create_app(Settings(f"sqlite:///{folder}/tuneserve.db", "redis://", data_folder=str(folder)))
+    return published(made)
 
 
-def generated(document: Mapping[str, Any], family: str) -> list[Json]:
-    return examples(specs(document, family), COUNTS[family], family)
+@pytest.fixture(scope="module")
+def valid(document: Mapping[str, Any]) -> Mapping[str, list[Json]]:
+    """Specs of every family."""
+    return {family: examples(specs(document, family), count, family) for family, count in COUNTS.items()}
 
 
+@pytest.fixture(scope="module")
+def wrong(document: Mapping[str, Any]) -> Mapping[str, list[list[Any]]]:
+    """[mistake, spec] of every family."""
+    return {
+        family: examples(specs(document, family).flatmap(mistaken), count, family)
+        for family, count in COUNTS.items()
+    }
+
+
+@on_sqlite
 @pytest.mark.parametrize("family", COUNTS)
 def test_what_the_document_takes_the_service_takes(
-    api: Api, document: Mapping[str, Any], family: str
+    api: Api, document: Mapping[str, Any], valid: Mapping[str, list[Json]], family: str
 ) -> None:
     accepts = checker(document)
-    for spec in generated(document, family):
+    for spec in valid[family]:
         assert best_match(accepts.iter_errors(spec)) is None, spec
         answer = api.post("/v1/jobs:validate", json=spec)
         assert answer.status_code == 200, spec
@@ -62,11 +78,13 @@ def test_what_the_document_takes_the_service_takes(
         assert load_spec(resolved).resolved == resolved
 
 
+@on_sqlite
 @pytest.mark.parametrize("family", COUNTS)
-def test_one_mistake_is_refused_at_its_place(api: Api, document: Mapping[str, Any], family: str) -> None:
+def test_one_mistake_is_refused_at_its_place(
+    api: Api, document: Mapping[str, Any], wrong: Mapping[str, list[list[Any]]], family: str
+) -> None:
     accepts = checker(document)
-    wrong = examples(specs(document, family).flatmap(mistaken), COUNTS[family], family)
-    for mistake, spec in wrong:
+    for mistake, spec in wrong[family]:
         answer = api.post("/v1/jobs:validate", json=spec).json
         assert not answer["valid"], (mistake, spec)
         assert answer["errors"], (mistake, spec)
@@ -96,21 +114,16 @@ def find(value: Json, parts: list[str], contains: str | None = None) -> Json | N
     return value if contains is None or contains in (names or ()) else None
 
 
-def test_every_kind_of_mistake_is_made(document: Mapping[str, Any]) -> None:
-    wrong = [
-        mistake
-        for family, count in COUNTS.items()
-        for mistake, _ in examples(specs(document, family).flatmap(mistaken), count, family)
-    ]
-    assert len(wrong) == 200
-    assert set(wrong) == set(MISTAKES)
+def test_every_kind_of_mistake_is_made(wrong: Mapping[str, list[list[Any]]]) -> None:
+    made = [mistake for found in wrong.values() for mistake, _ in found]
+    assert len(made) == 200
+    assert set(made) == set(MISTAKES)
 
 
-def test_everything_is_reached(document: Mapping[str, Any]) -> None:
-    found = [spec for family in COUNTS for spec in generated(document, family)]
+def test_everything_is_reached(valid: Mapping[str, list[Json]]) -> None:
+    found = [spec for specs in valid.values() for spec in specs]
     assert len(found) == 200
-    reached = {one for spec in found for one in said(spec)}
-    assert wanted() - reached == set()
+    assert wanted() - {one for spec in found for one in said(spec)} == set()
 
 
 def wanted() -> set[str]:
@@ -163,6 +176,15 @@ def said_of_open(section: str, value: Json) -> Iterator[str]:
         yield f"{section} asks {parent.split('.')[0]}"
 
 
-def test_the_generator_knows_the_fields_of_every_schedule() -> None:
-    known = {name: set(fields) | {"type"} for name, fields in SCHEDULE_FIELDS.items()}
-    assert known == {name: set(schema().load_fields) for name, schema in SCHEDULES.items()}
+def test_the_generator_knows_the_fields_of_every_schedule(document: Mapping[str, Any]) -> None:
+    published = [resolve(document, one) for one in training(document)["schedule"]["oneOf"]]
+    kinds = {
+        one["properties"]["type"]["enum"][0]: one for one in published if "enum" in one["properties"]["type"]
+    }
+    known = {name: {"type", *fields} for name, fields in SCHEDULE_FIELDS.items()}
+    assert known == {name: set(one["properties"]) for name, one in kinds.items()}
+
+
+def training(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = document["components"]["schemas"]["Training"]["properties"]
+    return found

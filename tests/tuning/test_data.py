@@ -8,19 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.datasets import BUILTINS
-from schemas.recipe import Preprocessing, Split
+from schemas.preprocessing import Preprocessing
+from schemas.split import Split
 from tuning.data import (
     BUILTIN_LOADERS,
     Arrays,
     DatasetUnreadable,
     Indices,
-    Scaling,
     Shelf,
     divide,
     open_npz,
 )
+from tuning.preprocessing import Scaling
 
-SPLIT = Split(validation=0.2, test=0.1, stratify=True)
+SPLIT = Split(validation=0.2, test=0.1, folds=1, stratify=True)
 
 
 def _parts(indices: Indices) -> list[list[int]]:
@@ -39,10 +40,10 @@ class TestDivide:
         self, counts: list[int], validation: float, test: float, seed: int
     ) -> None:
         y = np.repeat(np.arange(len(counts)), counts)
-        split = Split(validation, test, stratify=True)
+        split = Split(validation, test, folds=1, stratify=True)
         if split.divide(min(counts))[0] < 1:
             return
-        indices = divide(y, split, seed)
+        indices = divide(y, split, seed)[0]
         parts = _parts(indices)
         assert sorted(parts[0] + parts[1] + parts[2]) == list(range(len(y)))
         assert tuple(len(part) for part in parts) == split.sizes(counts)
@@ -51,34 +52,34 @@ class TestDivide:
 
     def test_classes_of_three_images_are_in_every_share(self) -> None:
         y = np.repeat(np.arange(4), 3)
-        for part in _parts(divide(y, SPLIT, 0)):
+        for part in _parts(divide(y, SPLIT, 0)[0]):
             assert sorted(y[part]) == [0, 1, 2, 3]
 
     def test_without_stratifying_shares_are_disjoint_and_complete(self) -> None:
         y = np.repeat([0, 1], [95, 5])
-        split = Split(0.2, 0.1, stratify=False)
-        parts = _parts(divide(y, split, 0))
+        split = Split(0.2, 0.1, folds=1, stratify=False)
+        parts = _parts(divide(y, split, 0)[0])
         assert sorted(parts[0] + parts[1] + parts[2]) == list(range(100))
         assert [len(part) for part in parts] == [70, 20, 10]
 
     def test_without_a_test_share_there_is_none(self) -> None:
-        indices = divide(np.repeat([0, 1], 10), Split(0.2, 0.0, stratify=True), 0)
+        indices = divide(np.repeat([0, 1], 10), Split(0.2, 0.0, folds=1, stratify=True), 0)[0]
         assert len(indices.test) == 0
         assert len(indices.training) + len(indices.validation) == 20
 
     def test_the_same_seed_divides_the_same_way(self) -> None:
         y = np.arange(60) % 3
-        assert _parts(divide(y, SPLIT, 0)) == _parts(divide(y, SPLIT, 0))
-        assert _parts(divide(y, SPLIT, 0)) != _parts(divide(y, SPLIT, 1))
+        assert _parts(divide(y, SPLIT, 0)[0]) == _parts(divide(y, SPLIT, 0)[0])
+        assert _parts(divide(y, SPLIT, 0)[0]) != _parts(divide(y, SPLIT, 1)[0])
 
     def test_proportions_are_kept(self) -> None:
         y = np.repeat([0, 1], [80, 20])
-        indices = divide(y, SPLIT, 0)
+        indices = divide(y, SPLIT, 0)[0]
         assert np.bincount(y[indices.validation]).tolist() == [16, 4]
         assert np.bincount(y[indices.test]).tolist() == [8, 2]
 
     def test_indices_are_ascending(self) -> None:
-        for part in _parts(divide(np.arange(60) % 3, SPLIT, 3)):
+        for part in _parts(divide(np.arange(60) % 3, SPLIT, 3)[0]):
             assert part == sorted(part)
 
 
@@ -183,7 +184,7 @@ class TestScaling:
     X = np.array([10, 20, 30, 60], np.uint8).reshape(4, 1, 1, 1)
 
     def _scaled(self, name: str, x: np.ndarray) -> np.ndarray:
-        scaling = Scaling.learn(Preprocessing(name), x)
+        scaling = Scaling.learn(Preprocessing(name, None, "keep"), x)
         return (x.astype(float) - scaling.offset) / scaling.scale
 
     def test_unit_is_from_0_to_1(self) -> None:

@@ -16,10 +16,11 @@ import pytest
 from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
 from schemas.trials import Trial
-from tests.tuning.makers import MAX_PARAMETERS, NOW, Recorder, bars, new_spec, new_trial, recipe_of
+from tests.tuning.makers import NOW, Recorder, bars, new_spec, new_trial, recipe_of
 from tuning import finish, trial
 from tuning.data import Arrays, divide
 from tuning.finish import Finished, VerificationFailed
+from tuning.models import Materials
 from tuning.training import Interrupted, Share
 
 IMAGES = bars(120)
@@ -68,7 +69,7 @@ def _finish(
     trials = _trials()
     return finish.finish(
         spec, trials, trials[1], arrays, weights, "sha256:d", folder,
-        reporter or Recorder(), MAX_PARAMETERS,
+        reporter or Recorder(), Materials(),
     )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def refit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
 
 
 def _test_share(spec: JobSpec) -> Share:
-    indices = divide(IMAGES.y, spec.split, spec.seed).test
+    indices = divide(IMAGES.y, spec.split, spec.seed)[0].test
     return Share(IMAGES.x[indices], IMAGES.y[indices])
 
 
@@ -138,7 +139,7 @@ def test_what_it_takes_to_reproduce_is_right(refit: tuple[Path, Finished]) -> No
     assert told["dataset_digest"] == "sha256:d"
     assert told["versions"]["keras"] == keras.__version__
     assert told["device"]
-    indices = divide(IMAGES.y, spec.split, spec.seed)
+    indices = divide(IMAGES.y, spec.split, spec.seed)[0]
     for name in ("training", "validation", "test"):
         assert told["split"][name] == getattr(indices, name).tolist()
 
@@ -152,7 +153,7 @@ def test_refit_trains_the_best_epochs_on_all_but_the_test_share(tmp_path: Path) 
 
 def test_without_refit_the_trials_own_weights_are_handed_out(tmp_path: Path) -> None:
     spec = _spec(result={"refit": False})
-    result = trial.run(spec, recipe_of(spec, VALUES), IMAGES, Recorder(), MAX_PARAMETERS)
+    result = trial.run(spec, recipe_of(spec, VALUES), IMAGES, Recorder(), Materials())
     weights = tmp_path / "weights.npz"
     trial.save_weights(result.weights, weights)
     folder = tmp_path / "out"
@@ -162,7 +163,7 @@ def test_without_refit_the_trials_own_weights_are_handed_out(tmp_path: Path) -> 
     assert (done.refit, recorder.steps) == (False, 0)
     assert result.best is not None
     model = keras.saving.load_model(folder / "model.keras", compile=False)
-    indices = divide(IMAGES.y, spec.split, spec.seed).validation
+    indices = divide(IMAGES.y, spec.split, spec.seed)[0].validation
     predicted = np.asarray(model(IMAGES.x[indices])).argmax(axis=1)
     accuracy = (predicted == IMAGES.y[indices]).mean()
     assert accuracy == pytest.approx(result.best.metrics["val_accuracy"])

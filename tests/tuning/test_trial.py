@@ -13,6 +13,7 @@ from schemas.trials import ERROR_CODES
 from tests.tuning.makers import MAX_PARAMETERS, Recorder, bars, new_spec, recipe_of
 from tuning import training, trial
 from tuning.data import DatasetUnreadable
+from tuning.models import Materials
 from tuning.training import Interrupted, NonFiniteObjective
 from tuning.trial import Result
 
@@ -25,6 +26,10 @@ def _run(spec: JobSpec, recorder: Recorder | None = None, max_parameters: int = 
 
 def _scores(recorder: Recorder) -> list[Any]:
     return [(epoch.epoch, dict(epoch.metrics)) for epoch in recorder.epochs]
+
+
+def _bests(recorder: Recorder) -> list[Any]:
+    return [(epoch.epoch, epoch.metrics) for epoch in recorder.epochs]
 
 
 def test_the_same_seed_gives_the_same_scores_zero_too() -> None:
@@ -43,7 +48,7 @@ def test_a_result_has_the_best_epoch_and_its_weights() -> None:
     scores = [epoch.metrics["val_accuracy"] or 0.0 for epoch in recorder.epochs]
     assert result.best is not None
     assert result.best.metrics["val_accuracy"] == max(scores)
-    assert result.best in recorder.epochs
+    assert (result.best.epoch, result.best.metrics) in _bests(recorder)
     assert (result.failure, result.interrupted) == (None, False)
     assert result.parameters == recipe_of(spec).model.count_parameters((8, 8, 1), 3)
     assert sum(array.size for array in result.weights) == result.parameters
@@ -76,7 +81,8 @@ def test_an_interrupted_trial_keeps_the_best_so_far() -> None:
     result = _run(new_spec(training={"epochs": 100, "batch_size": 8}), recorder)
     assert result.interrupted
     assert result.failure is None
-    assert result.best in recorder.epochs
+    assert result.best is not None
+    assert (result.best.epoch, result.best.metrics) in _bests(recorder)
     assert result.weights
 
 
@@ -124,7 +130,8 @@ def test_an_error_without_text_has_a_message() -> None:
 def test_weights_come_back_from_a_file_in_order(tmp_path: Path) -> None:
     # More than ten arrays: as text, arr_10 stands before arr_2.
     spec = new_spec(model={"blocks": 3, "batch_norm": True})
-    models = [training.compiled(recipe_of(spec), IMAGES.x, 3, seed, MAX_PARAMETERS) for seed in (0, 1)]
+    recipe = recipe_of(spec)
+    models = [training.trainee(recipe, IMAGES.x, 3, seed, Materials()).net for seed in (0, 1)]
     assert len(models[0].get_weights()) > 10
     trial.save_weights(models[0].get_weights(), tmp_path / "weights.npz")
     trial.load_weights(models[1], tmp_path / "weights.npz")

@@ -1,0 +1,1 @@
+"""What an operator would install: a family of models of their own."""
