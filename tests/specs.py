@@ -234,14 +234,16 @@ class _Spec:
             return self.is_possible(schema["items"], name) and self.is_plural(schema["items"], name)
         if _has_names(schema):
             return bool(_names(schema))
-        return bool(schema.get("minimum", -math.inf) <= schema.get("maximum", math.inf))
+        low, high = _ends(schema)
+        return low <= high
 
     def is_plural(self, schema: Mapping[str, Any], name: str) -> bool:
         """Whether there are two values at least."""
         schema = self.narrowed(schema, name)
         if _has_names(schema):
             return len(_names(schema)) > 1
-        return bool(schema.get("minimum", -math.inf) < schema.get("maximum", math.inf))
+        low, high = _ends(schema)
+        return low < high
 
     def object(self, schema: Mapping[str, Any], name: str) -> Json:
         """Some of the optional fields; anew until the rules between them hold."""
@@ -279,9 +281,8 @@ class _Spec:
         return made if len(made) >= low else reject()
 
     def integer(self, schema: Mapping[str, Any], name: str) -> int:
-        low = math.floor(schema["exclusiveMinimum"]) + 1 if "exclusiveMinimum" in schema else None
-        low = math.ceil(max(one for one in (low, schema.get("minimum"), -(2**31)) if one is not None))
-        return self.draw(st.integers(low, math.floor(schema.get("maximum", 2**31))))
+        low, high = _ends(schema)
+        return self.draw(st.integers(int(max(low, -(2**31))), int(min(high, 2**31))))
 
     def number(self, schema: Mapping[str, Any], name: str) -> float:
         low, high = schema.get("minimum", -1e6), schema.get("maximum", 1e6)
@@ -308,6 +309,18 @@ class _Spec:
 def _branches(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The schemas that something has one of. With a type of its own, `anyOf` is a rule of that type."""
     return list(schema.get("oneOf", [] if "type" in schema else schema.get("anyOf", [])))
+
+
+def _ends(schema: Mapping[str, Any]) -> tuple[float, float]:
+    """The least and the largest number that fit, whole ones of an integer; without a limit, infinity."""
+    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+    if schema.get("type") != "integer":
+        return low, high
+    above = schema.get("exclusiveMinimum", -math.inf)
+    low = max(
+        low if math.isinf(low) else math.ceil(low), above if math.isinf(above) else math.floor(above) + 1
+    )
+    return low, high if math.isinf(high) else math.floor(high)
 
 
 def _has_names(schema: Mapping[str, Any]) -> bool:

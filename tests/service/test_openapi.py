@@ -9,10 +9,15 @@ from flask import Flask
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from schemas.distributions import DISTRIBUTIONS
+from schemas.models import FAMILIES
+from schemas.models.kinds import LAYERS
 from schemas.problems import Invalid
+from schemas.schedules import SCHEDULES
 from schemas.specs import load_spec
 from tests.conftest import Api
 from tests.service.rows import add_trials, complete, npz, posted, upload
+from tests.specs import checker
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -117,6 +122,629 @@ INVALID: list[dict[str, Any]] = [
 ]
 
 
+def model(family: str, **arguments: Any) -> dict[str, Any]:
+    return {"model": {"family": family, **arguments}}
+
+
+def layer(kind: str, **arguments: Any) -> dict[str, Any]:
+    return model("layers", layers=[{"type": kind, **arguments}])
+
+
+def schedule(kind: Any, **arguments: Any) -> dict[str, Any]:
+    return {"training": {"schedule": {"type": kind, **arguments}}}
+
+
+def among(*values: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "choice", "values": list(values), **more}
+
+
+def whole(low: Any, high: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "int", "min": low, "max": high, **more}
+
+
+def real(low: Any, high: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "float", "min": low, "max": high, **more}
+
+
+def rate(value: Any) -> dict[str, Any]:
+    return {"training": {"learning_rate": value}}
+
+
+def filters(value: Any) -> dict[str, Any]:
+    return model("cnn", filters=value)
+
+
+def norm(value: Any) -> dict[str, Any]:
+    return model("cnn", batch_norm=value)
+
+
+COSINE = among("cosine", "one_cycle", "constant", default="cosine")
+REPEAT: dict[str, Any] = {"repeat": whole(0, 3), "layers": [{"type": "Dense", "units": 8}]}
+FOUR_DEEP: dict[str, Any] = {"repeat": 1, "layers": [{"type": "Flatten"}]}
+for _ in range(3):
+    FOUR_DEEP = {"repeat": 2, "layers": [FOUR_DEEP]}
+
+# By what they are about: a spec's changes that both accept, and some that both refuse.
+Table = dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]
+
+FAMILY_TABLE: Table = {
+    "cnn": (
+        [
+            model("cnn"),
+            model("cnn", blocks=3, convs_per_block=2, filters=16, filter_growth=1, kernel_size=5),
+            model("cnn", pooling="stride", residual=True, attention="self", head="global_max"),
+            model(
+                "cnn", attention=among("none", "squeeze_excite"), conv_dropout=0.25, initializer="he_normal"
+            ),
+            model("cnn", dense_layers=0, dense_units=0, l2=0.001, activation="gelu"),
+        ],
+        [
+            model("cnn", blocks=0),
+            model("cnn", filter_growth=1.5),
+            model("cnn", pooling="min"),
+            model("cnn", attention=True),
+            model("cnn", residual="yes"),
+            model("cnn", patch_size=4),
+            model("cnn", dropout=1),
+            model("cnn", initializer="zeros"),
+        ],
+    ),
+    "layers": (
+        [
+            model("layers", layers=[{"type": "Flatten"}, {"type": "Dense", "units": 8}]),
+            model("layers", layers=[REPEAT, {"repeat": among(0, 2), "layers": [{"type": "Flatten"}]}]),
+            model("layers", layers=[FOUR_DEEP]),
+        ],
+        [
+            model("layers"),
+            model("layers", layers=[]),
+            model("layers", layers=3),
+            model("layers", layers=["Dense"]),
+            model("layers", layers=[{}]),
+            model("layers", layers=[{"type": "Lambda", "function": "os.system"}]),
+            model("layers", layers=[{"type": "TFSMLayer", "filepath": "/"}]),
+            model("layers", layers=[{"class_name": "Dense", "config": {"units": 8}}]),
+            model("layers", layers=[{"type": "Dense", "units": 8, "module": "keras.layers"}]),
+            model("layers", layers=[{"type": "Dense", "units": 8, "registered_name": "Dense"}]),
+            model("layers", layers=[{"type": among("Dense", "Flatten")}]),
+            model("layers", layers=[{**REPEAT, "repeat": -1}]),
+            model("layers", layers=[{**REPEAT, "repeat": 101}]),
+            model("layers", layers=[{**REPEAT, "layers": []}]),
+            model("layers", layers=[{"repeat": 2}]),
+            model("layers", layers=[{"layers": [{"type": "Flatten"}]}]),
+            model("layers", layers=[{"type": "Flatten"}] * 201),
+            model("layers", layers=[{"type": "Flatten"}], units=8),
+        ],
+    ),
+    "resnet": (
+        [
+            model("resnet"),
+            model(
+                "resnet", version=among("v1", "next"), conv3_depth=8, conv4_depth=among(6, 36), pooling="max"
+            ),
+        ],
+        [
+            model("resnet", conv3_depth=5),
+            model("resnet", conv4_depth=whole(6, 36)),
+            model("resnet", conv4_depth=among(6, 7)),
+            model("resnet", version="v3"),
+            model("resnet", depth=50),
+        ],
+    ),
+    "xception": (
+        [
+            model("xception"),
+            model("xception", activation="selu", conv2d_num_filters=32, kernel_size=5, initial_strides=1),
+            model("xception", sep_num_filters=whole(8, 64, step=8), num_residual_blocks=2, pooling="flatten"),
+            model("xception", dropout_rate=real(0.1, 0.5)),
+        ],
+        [
+            model("xception", activation="relu6"),
+            model("xception", kernel_size=4),
+            model("xception", num_residual_blocks=0),
+            model("xception", conv2d_num_filters=whole(32, 64)),
+        ],
+    ),
+    "efficientnet": (
+        [
+            model("efficientnet"),
+            model("efficientnet", version=among("B0", "B7"), pooling="max", top_dropout_rate=0, resize=False),
+            model("efficientnet", weights=among("none", "imagenet"), resize={"type": "boolean"}),
+        ],
+        [
+            model("efficientnet", version="B8"),
+            model("efficientnet", weights=None),
+            model("efficientnet", resize=32),
+        ],
+    ),
+    "transfer": (
+        [
+            model("transfer"),
+            model("transfer", backbone="job", job="job_01k", unfreeze=0, frozen_epochs=0),
+            model("transfer", backbone=among("resnet50", "job"), job="job_01k"),
+            model(
+                "transfer", backbone=among("resnet50", "vgg16"), job=None, weights="none", dense_units=1024
+            ),
+            model("transfer", fine_tune_learning_rate=real(1e-5, 1e-3, sampling="log"), dropout=0.5),
+        ],
+        [
+            model("transfer", backbone="job"),
+            model("transfer", backbone="job", job=None),
+            model("transfer", backbone=among("resnet50", "job")),
+            model("transfer", backbone="resnet51"),
+            model("transfer", job="01k"),
+            model("transfer", unfreeze=1.5),
+            model("transfer", fine_tune_learning_rate=0),
+            model("transfer", pooling="flatten"),
+        ],
+    ),
+    "vit": (
+        [
+            model("vit"),
+            model("vit", patch_size=among(2, 4), width=32, depth=whole(1, 4), heads=2, dropout=0),
+        ],
+        [
+            model("vit", patch_size=0),
+            model("vit", width=4),
+            model("vit", heads=17),
+            model("vit", filters=8),
+        ],
+    ),
+    "mlp": (
+        [
+            model("mlp"),
+            model("mlp", layers=0, units=among(8, 16), activation="tanh", dropout=0.3, l2=real(0, 0.1)),
+        ],
+        [
+            model("mlp", layers=[{"type": "Dense", "units": 8}]),
+            model("mlp", layers=33),
+            model("mlp", units=0),
+            model("mlp", l2=-1),
+        ],
+    ),
+}
+
+SCHEDULE_TABLE: Table = {
+    "constant": (
+        [schedule("constant")],
+        [schedule("constant", factor=0.1), {"training": {"schedule": "constant"}}],
+    ),
+    "step": (
+        [
+            schedule("step"),
+            schedule("step", every=whole(2, 8), factor=among(0.1, 0.5)),
+            schedule("step", factor=1),
+        ],
+        [
+            schedule("step", every=0),
+            schedule("step", factor=0),
+            schedule("step", factor=2),
+            schedule("step", rate=1),
+        ],
+    ),
+    "exponential": (
+        [schedule("exponential"), schedule("exponential", rate=real(0.9, 0.99, step=0.01))],
+        [schedule("exponential", rate=0), schedule("exponential", rate="0.9")],
+    ),
+    "cosine": (
+        [schedule("cosine"), schedule("cosine", warm_up=0.5, floor=real(0, 0.1))],
+        [schedule("cosine", warm_up=-1), schedule("cosine", floor=1.1), schedule("cosine", every=3)],
+    ),
+    "cyclical": (
+        [
+            schedule("cyclical"),
+            schedule("cyclical", low=None, high=0.1, step_size=0.5, mode="exp_range", gamma=0.99),
+            schedule("cyclical", low=real(1e-4, 1e-3), mode=among("triangular", "triangular2")),
+        ],
+        [
+            schedule("cyclical", low=0),
+            schedule("cyclical", high="0.1"),
+            schedule("cyclical", step_size=0),
+            schedule("cyclical", mode="triangle"),
+            schedule("cyclical", gamma=None),
+        ],
+    ),
+    "one_cycle": (
+        [schedule("one_cycle"), schedule("one_cycle", peak_at=0, start=1, end=real(0, 1e-3))],
+        [
+            schedule("one_cycle", peak_at=1.1),
+            schedule("one_cycle", start=None),
+            schedule("one_cycle", warm_up=1),
+        ],
+    ),
+    "plateau": (
+        [schedule("plateau"), schedule("plateau", patience=whole(1, 4), factor=0.5)],
+        [schedule("plateau", patience=0), schedule("plateau", factor=0), schedule("plateau", monitor="loss")],
+    ),
+    "open": (
+        [
+            schedule(COSINE),
+            schedule(COSINE, floor=real(0, 0.1), peak_at=0.2),
+            schedule(among("step", "plateau", when={"training.optimizer": ["sgd"]}), factor=0.5, every=3),
+        ],
+        [
+            schedule(among("cosine")),
+            schedule(among("cosine", "cosine")),
+            schedule(among("cosine", "cosinus")),
+            schedule({"type": "boolean"}),
+            schedule(whole(1, 2)),
+            schedule(COSINE, floor=2),
+            schedule(COSINE, magic=2),
+            {"training": {"schedule": {}}},
+            {"training": {"schedule": None}},
+            {"training": {"schedule": COSINE}},
+            {"training": {"schedule": {"type": "warp"}}},
+        ],
+    ),
+}
+
+DISTRIBUTION_TABLE: Table = {
+    "float": (
+        [
+            rate(real(1e-5, 1e-1, sampling="log")),
+            rate(real(1e-5, 1e-1, sampling="reverse_log", step=10, default=1e-1)),
+            rate(real(0.1, 1, step=None, default=None, when=None)),
+            rate(real(1, 10.5, step=0.5, default=3)),
+            # The step's inverse would lose the least of these.
+            {"augmentation": {"crop": real(1e-200, 0.25, sampling="reverse_log", step=1e60, default=0.25)}},
+        ],
+        [
+            rate(real(0, 1)),
+            rate(real(0.1, 101)),
+            rate(real(0.1, None)),
+            rate({"type": "float", "min": 0.1}),
+            rate({"min": 0.1, "max": 1}),
+            rate(real(0.1, 1, step=0)),
+            rate(real(0.1, 1, step=-0.1)),
+            rate(real(0.1, 1, step="0.1")),
+            rate(real(0.1, 1, sampling=None)),
+            rate(real(0.1, 1, default=0)),
+            rate(real(0.1, 1, default="0.5")),
+            rate(real(0.1, 1, values=[0.1, 1])),
+            rate(real(0.1, 1, ordered=True)),
+            filters(real(8, 16)),
+        ],
+    ),
+    "int": (
+        [
+            filters(whole(8, 64, step=8, default=16)),
+            filters(whole(8, 64, sampling="log", step=2)),
+            filters(whole(8.0, 64.0)),
+            rate(whole(1, 5)),
+        ],
+        [
+            filters(whole(8.5, 64)),
+            filters(whole(8, 64, step=1.5)),
+            filters(whole(8, 64, default=8.5)),
+            filters(whole(True, 64)),
+            filters(whole(8, 5000)),
+            norm(whole(0, 1)),
+            model("cnn", activation=whole(0, 1)),
+        ],
+    ),
+    "choice": (
+        [
+            filters(among(8, 16, ordered=None, default=16)),
+            filters(among(8, 16.0)),
+            norm(among(False, True, default=True)),
+            model("cnn", activation=among("relu", "tanh", ordered=False)),
+        ],
+        [
+            filters(among()),
+            filters(among(8, 8.0)),
+            filters(among(8, None)),
+            filters(among(8, True)),
+            filters(among(8, [16])),
+            filters(among(8, 16, ordered=1)),
+            filters(among(8, 16, step=8)),
+            filters(among(8, 16, default="8")),
+            filters(among(*range(1, 258))),
+            norm(among(0, 1)),
+            model("cnn", activation=among("relu", "rely")),
+            {"seed": among(1, 2)},
+            {"split": {"folds": among(1, 2)}},
+        ],
+    ),
+    "boolean": (
+        [norm({"type": "boolean"}), norm({"type": "boolean", "default": False})],
+        [
+            norm({"type": "boolean", "values": [True, False]}),
+            norm({"type": "boolean", "default": 1}),
+            norm({"type": "bool"}),
+            filters({"type": "boolean"}),
+        ],
+    ),
+    "when": (
+        [
+            filters(among(8, 16, when={"training.optimizer": ["adam", "sgd"]})),
+            {
+                **norm({"type": "boolean", "when": {"training.epochs": [2], "training.nesterov": [True]}}),
+                "training": {"epochs": whole(1, 3), "nesterov": {"type": "boolean"}},
+            },
+        ],
+        [
+            filters(among(8, 16, when={"training.optimizer": "adam"})),
+            filters(among(8, 16, when={"training.optimizer": []})),
+            filters(among(8, 16, when={"training.optimizer": [None]})),
+            filters(among(8, 16, when=["training.optimizer"])),
+        ],
+    ),
+}
+
+PENALTY = {"l1": 0.01, "l2": real(0, 0.1)}
+LAYER_TABLE: Table = {
+    "Conv2D": (
+        [
+            layer("Conv2D", filters=8, kernel_size=3),
+            layer("Conv2D", filters=whole(8, 32), kernel_size=[3, among(1, 3)], strides=2, padding="same"),
+            layer("Conv2D", filters=8, kernel_size=[1, 1], groups=2, dilation_rate=2, activation=None),
+            layer("Conv2D", filters=8, kernel_size=3, kernel_regularizer="l2", bias_regularizer=PENALTY),
+            layer("Conv2D", filters=8, kernel_size=3, kernel_regularizer=None, name="first-1_a"),
+            layer("Conv2D", filters=8, kernel_size=3, kernel_regularizer=among("l1", "l2"), use_bias=False),
+        ],
+        [
+            layer("Conv2D", filters=8),
+            layer("Conv2D", kernel_size=3),
+            layer("Conv2D", filters=0, kernel_size=3),
+            layer("Conv2D", filters=8, kernel_size=[3]),
+            layer("Conv2D", filters=8, kernel_size=[3, 3, 3]),
+            layer("Conv2D", filters=8, kernel_size=[3, None]),
+            layer("Conv2D", filters=8, kernel_size=3, padding="causal"),
+            layer("Conv2D", filters=8, kernel_size=3, activation="os.system"),
+            layer("Conv2D", filters=8, kernel_size=3, kernel_regularizer="l3"),
+            layer("Conv2D", filters=8, kernel_size=3, kernel_regularizer={"l2": -1}),
+            layer("Conv2D", filters=8, kernel_size=3, kernel_initializer="zeros"),
+            layer("Conv2D", filters=8, kernel_size=3, input_shape=[8, 8, 1]),
+            layer("Conv2D", filters=8, kernel_size=3, name="../../x"),
+            layer("Conv2D", filters=8, kernel_size=3, name=""),
+            layer("Conv2D", filters=8, kernel_size=3, name="scaling"),
+            layer("Conv2D", filters=8, kernel_size=3, name="get_item_3"),
+        ],
+    ),
+    "SeparableConv2D": (
+        [layer("SeparableConv2D", filters=8, kernel_size=3, depth_multiplier=2, pointwise_regularizer="l1")],
+        [layer("SeparableConv2D", filters=8, kernel_size=3, groups=2)],
+    ),
+    "DepthwiseConv2D": (
+        [layer("DepthwiseConv2D", kernel_size=3, depthwise_initializer="he_uniform")],
+        [layer("DepthwiseConv2D", kernel_size=3, filters=8), layer("DepthwiseConv2D")],
+    ),
+    "Conv2DTranspose": (
+        [layer("Conv2DTranspose", filters=8, kernel_size=2, strides=[2, 2])],
+        [layer("Conv2DTranspose", filters=8, kernel_size=2, output_padding=1)],
+    ),
+    "MaxPooling2D": (
+        [layer("MaxPooling2D"), layer("MaxPooling2D", pool_size=[2, 1], strides=None, padding="same")],
+        [layer("MaxPooling2D", pool_size=0), layer("MaxPooling2D", pool_size=None)],
+    ),
+    "AveragePooling2D": (
+        [layer("AveragePooling2D", pool_size=among(2, 3), strides=[1, whole(1, 2)])],
+        [layer("AveragePooling2D", strides=0)],
+    ),
+    "GlobalAveragePooling2D": (
+        [layer("GlobalAveragePooling2D", keepdims={"type": "boolean"})],
+        [layer("GlobalAveragePooling2D", keepdims=1)],
+    ),
+    "GlobalMaxPooling2D": (
+        [layer("GlobalMaxPooling2D", keepdims=True)],
+        [layer("GlobalMaxPooling2D", pool_size=2)],
+    ),
+    "Dense": (
+        [
+            layer("Dense", units=8, activation="softmax", bias_initializer="ones"),
+            layer("Dense", units=among(8, 16), kernel_initializer=among("he_normal", "orthogonal")),
+        ],
+        [layer("Dense"), layer("Dense", units=8.5), layer("Dense", units=8, activation="swish2")],
+    ),
+    "Flatten": (
+        [layer("Flatten"), layer("Flatten", name=None)],
+        [layer("Flatten", units=8), layer("flatten")],
+    ),
+    "Reshape": (
+        [layer("Reshape", target_shape=[-1]), layer("Reshape", target_shape=[among(4, 8), -1, 1])],
+        [
+            layer("Reshape"),
+            layer("Reshape", target_shape=[]),
+            layer("Reshape", target_shape=[1, 1, 1, 64]),
+            layer("Reshape", target_shape=64),
+            layer("Reshape", target_shape=[-2]),
+            layer("Reshape", target_shape=[0]),
+        ],
+    ),
+    "Dropout": (
+        [layer("Dropout", rate=0.5), layer("Dropout", rate=real(0.3, 0.7, step=0.1))],
+        [layer("Dropout"), layer("Dropout", rate=1), layer("Dropout", rate=0.5, seed=1)],
+    ),
+    "SpatialDropout2D": ([layer("SpatialDropout2D", rate=0)], [layer("SpatialDropout2D", rate=-0.1)]),
+    "GaussianDropout": ([layer("GaussianDropout", rate=0.1)], [layer("GaussianDropout", rate="0.1")]),
+    "AlphaDropout": ([layer("AlphaDropout", rate=0.1)], [layer("AlphaDropout", rate=None)]),
+    "GaussianNoise": ([layer("GaussianNoise", stddev=0.1)], [layer("GaussianNoise", stddev=2)]),
+    "BatchNormalization": (
+        [layer("BatchNormalization", momentum=0.9, epsilon=1e-5, center=False, scale={"type": "boolean"})],
+        [layer("BatchNormalization", momentum=1.1), layer("BatchNormalization", epsilon=0)],
+    ),
+    "LayerNormalization": (
+        [layer("LayerNormalization", epsilon=1e-6)],
+        [layer("LayerNormalization", axis=-1)],
+    ),
+    "GroupNormalization": (
+        [layer("GroupNormalization", groups=1), layer("GroupNormalization", groups=among(-1, 1))],
+        [layer("GroupNormalization", groups=-2), layer("GroupNormalization", groups=0)],
+    ),
+    "Activation": (
+        [layer("Activation", activation=among("relu", "linear"))],
+        [layer("Activation"), layer("Activation", activation=None)],
+    ),
+    "ReLU": (
+        [layer("ReLU", max_value=None, negative_slope=0.1, threshold=0), layer("ReLU", max_value=6)],
+        [layer("ReLU", max_value=-1)],
+    ),
+    "LeakyReLU": ([layer("LeakyReLU", negative_slope=0.1)], [layer("LeakyReLU", alpha=0.1)]),
+    "ELU": ([layer("ELU", alpha=0.5)], [layer("ELU", alpha="1")]),
+    "PReLU": (
+        [layer("PReLU", shared_axes=[1, 2], alpha_regularizer=PENALTY), layer("PReLU", shared_axes=None)],
+        [layer("PReLU", shared_axes=[]), layer("PReLU", shared_axes=[4]), layer("PReLU", shared_axes=1)],
+    ),
+    "Softmax": ([layer("Softmax")], [layer("Softmax", axis=-1)]),
+    "ZeroPadding2D": (
+        [
+            layer("ZeroPadding2D"),
+            layer("ZeroPadding2D", padding=whole(0, 2)),
+            layer("ZeroPadding2D", padding=[1, among(0, 2)]),
+            layer("ZeroPadding2D", padding=[[1, 0], [0, whole(0, 2)]]),
+        ],
+        [
+            layer("ZeroPadding2D", padding=-1),
+            layer("ZeroPadding2D", padding=[1]),
+            layer("ZeroPadding2D", padding=[[1, 0], [0, 0, 0]]),
+            layer("ZeroPadding2D", padding="same"),
+        ],
+    ),
+    "Cropping2D": ([layer("Cropping2D", cropping=[[1, 0], 2])], [layer("Cropping2D", cropping=None)]),
+    "UpSampling2D": (
+        [layer("UpSampling2D", size=[2, 1], interpolation="bilinear")],
+        [layer("UpSampling2D", size=0), layer("UpSampling2D", interpolation="linear")],
+    ),
+    "ActivityRegularization": (
+        [layer("ActivityRegularization", l1=0.01, l2=real(0, 1))],
+        [layer("ActivityRegularization", l1=None)],
+    ),
+    "Rescaling": (
+        [layer("Rescaling", scale=-0.5, offset=1), layer("Rescaling", scale=among(0.5, 2))],
+        [layer("Rescaling"), layer("Rescaling", scale=1e9)],
+    ),
+}
+
+SECTION_TABLE: Table = {
+    "split": (
+        [
+            {"split": {"folds": 20, "test": 0.9, "validation": 0.9}},
+            {"split": {"folds": 1.0, "stratify": True}},
+        ],
+        [{"split": {"folds": 0}}, {"split": {"folds": 21}}, {"split": {"stratify": 1}}, {"split": None}],
+    ),
+    "preprocessing": (
+        [
+            {"preprocessing": {"image_size": None}},
+            {"preprocessing": {"image_size": [32, whole(16, 32, step=16)], "color": "rgb"}},
+            {"preprocessing": {"image_size": among(16, 32), "color": among("keep", "grayscale")}},
+        ],
+        [
+            {"preprocessing": {"image_size": 0}},
+            {"preprocessing": {"image_size": [32, 32, 3]}},
+            {"preprocessing": {"image_size": [32, None]}},
+            {"preprocessing": {"color": "bgr"}},
+            {"preprocessing": {"scaling": None}},
+        ],
+    ),
+    "augmentation": (
+        [
+            {"augmentation": {"flip": among("none", "horizontal"), "rotation": real(0, 0.2), "zoom": 0.2}},
+            {"augmentation": {"mixup": 0.2, "cutmix": whole(0, 2), "noise": 0, "erasing": 1, "crop": 0.9}},
+        ],
+        [
+            {"augmentation": {"flip": True}},
+            {"augmentation": {"rotation": 0.6}},
+            {"augmentation": {"brightness": -0.1}},
+            {"augmentation": {"mixup": 11}},
+            {"augmentation": {"blur": 1}},
+        ],
+    ),
+    "training": (
+        [
+            {"training": {"optimizer": "lion", "weight_decay": None, "clipnorm": real(0.1, 5)}},
+            {"training": {"loss": "categorical_hinge", "label_smoothing": 0.1, "class_weight": "balanced"}},
+            {"training": {"metrics": [], "mixed_precision": {"type": "boolean"}}},
+            {
+                "training": {
+                    "metrics": ["f1", "auc"],
+                    "early_stopping": {"monitor": "val_f1", "min_delta": 0.01},
+                }
+            },
+        ],
+        [
+            {"training": {"optimizer": "adam2"}},
+            {"training": {"optimizer": None}},
+            {"training": {"clipnorm": 0}},
+            {"training": {"weight_decay": among(0.1, None)}},
+            {"training": {"metrics": ["val_f1"]}},
+            {"training": {"metrics": ["f1"] * 10}},
+            {"training": {"early_stopping": {"monitor": "f1"}}},
+            {"training": {"early_stopping": among(1, 2)}},
+            {"training": {"batch_size": 0}},
+        ],
+    ),
+    "search": (
+        [{"search": {"algorithm": "grid", "order": "outside_in"}}, {"search": {"order": "row_major"}}],
+        [
+            {"search": {"order": "outside_in"}},
+            {"search": {"algorithm": "random", "order": "outside_in"}},
+            {"search": {"algorithm": "grid", "order": "inside_out"}},
+        ],
+    ),
+    "objective": (
+        [{"objective": {"metric": "val_f1", "direction": "maximize"}}, {"objective": {"target": 1}}],
+        [
+            {"objective": {"direction": "minimize"}},
+            {"objective": {"metric": "val_loss", "direction": "maximize"}},
+            {"objective": {"metric": "val_top_2_accuracy"}},
+            {"objective": {"target": "0.9"}},
+        ],
+    ),
+}
+
+TABLES = {
+    "families": FAMILY_TABLE,
+    "schedules": SCHEDULE_TABLE,
+    "distributions": DISTRIBUTION_TABLE,
+    "layers": LAYER_TABLE,
+    "sections": SECTION_TABLE,
+}
+
+# What no schema can say: the document takes it, the service refuses it, with a code at the place.
+BEYOND: list[tuple[dict[str, Any], str, str]] = [
+    (filters(whole(8, 8)), "/model/filters/max", "invalid_range"),
+    (filters(whole(8, 16, step=9)), "/model/filters/step", "invalid_range"),
+    (filters(among(8, 16, default=9)), "/model/filters/default", "invalid_range"),
+    (model("cnn", l2=real(0, 1, sampling="log")), "/model/l2/min", "invalid_range"),
+    (
+        filters(among(8, 16, when={"model.filter": [8]})),
+        "/model/filters/when/model.filter",
+        "invalid_condition",
+    ),
+    (filters(among(8, 16, when={"model.filters": [8]})), "/model/filters/when", "invalid_condition"),
+    (schedule(COSINE, gamma=0.9), "/training/schedule/gamma", "unknown_field"),
+    (schedule("cyclical", low=0.1, high=0.01), "/training/schedule/low", "invalid_range"),
+    ({"split": {"validation": 0.6, "test": 0.4}}, "/split/validation", "value_out_of_range"),
+    (
+        {
+            "search": {"algorithm": "grid"},
+            **filters(whole(1, 4096)),
+            "augmentation": {"mixup": real(0, 1, step=1e-3)},
+        },
+        "/search/algorithm",
+        "search_space_too_large",
+    ),
+    (
+        model(
+            "layers", layers=[{"type": "Flatten", "name": "a"}, {"type": "Dropout", "rate": 0, "name": "a"}]
+        ),
+        "/model/layers/1/name",
+        "invalid_name",
+    ),
+    (
+        model("layers", layers=[{"repeat": 2, "layers": [FOUR_DEEP]}]),
+        "/model/layers/0/layers/0/layers/0/layers/0/layers/0/layers",
+        "value_out_of_range",
+    ),
+    (
+        model("layers", layers=[{"repeat": 100, "layers": [{"type": "Softmax"}] * 6}]),
+        "/model/layers",
+        "value_out_of_range",
+    ),
+]
+
+
 @pytest.fixture
 def document(app: Flask) -> dict[str, Any]:
     answer = app.test_client().get("/v1/openapi.json")
@@ -128,8 +756,7 @@ def document(app: Flask) -> dict[str, Any]:
 @pytest.fixture
 def accepts(document: dict[str, Any]) -> Draft202012Validator:
     """The published schema of a job's spec."""
-    body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    return Draft202012Validator({**body, "components": document["components"]})
+    return checker(document)
 
 
 def changed(changes: dict[str, Any]) -> dict[str, Any]:
@@ -244,6 +871,36 @@ def test_the_published_spec_takes_what_was_resolved(accepts: Draft202012Validato
 def test_the_published_spec_refuses_what_the_service_refuses(accepts: Draft202012Validator) -> None:
     assert [changes for changes in INVALID if not is_refused(changed(changes))] == []
     assert [changes for changes in INVALID if accepts.is_valid(changed(changes))] == []
+
+
+@pytest.mark.parametrize(("table", "name"), [(table, name) for table in TABLES for name in TABLES[table]])
+def test_document_and_service_agree_both_ways(accepts: Draft202012Validator, table: str, name: str) -> None:
+    valid, invalid = TABLES[table][name]
+    assert valid
+    assert invalid
+    assert [changes for changes in valid if is_refused(changed(changes))] == []
+    assert [changes for changes in valid if not accepts.is_valid(changed(changes))] == []
+    resolved = [load_spec(changed(changes)).resolved for changes in valid]
+    assert [spec for spec in resolved if not accepts.is_valid(spec)] == []
+    assert [changes for changes in invalid if not is_refused(changed(changes))] == []
+    assert [changes for changes in invalid if accepts.is_valid(changed(changes))] == []
+
+
+def test_the_tables_have_all_that_there_is(document: dict[str, Any]) -> None:
+    assert set(FAMILY_TABLE) == set(FAMILIES)
+    assert set(SCHEDULE_TABLE) == {*SCHEDULES, "open"}
+    assert set(DISTRIBUTION_TABLE) == {*DISTRIBUTIONS, "when"}
+    assert set(LAYER_TABLE) == set(LAYERS)
+
+
+@pytest.mark.parametrize(("changes", "place", "code"), BEYOND)
+def test_what_no_schema_can_say_is_told_by_the_service(
+    accepts: Draft202012Validator, changes: dict[str, Any], place: str, code: str
+) -> None:
+    assert accepts.is_valid(changed(changes))
+    with pytest.raises(Invalid) as refused:
+        load_spec(changed(changes))
+    assert [(error.pointer, error.code) for error in refused.value.errors] == [(place, code)]
 
 
 def is_refused(spec: dict[str, Any]) -> bool:

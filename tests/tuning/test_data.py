@@ -1,25 +1,28 @@
 """Data: what is loaded, and how it is divided."""
 
+import socket
+from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.datasets import BUILTINS
-from schemas.preprocessing import Preprocessing
 from schemas.split import Split
 from tuning.data import (
     BUILTIN_LOADERS,
     Arrays,
+    DatasetUnavailable,
     DatasetUnreadable,
     Indices,
     Shelf,
     divide,
     open_npz,
 )
-from tuning.preprocessing import Scaling
+from tuning.downloads import patient
 
 SPLIT = Split(validation=0.2, test=0.1, folds=1, stratify=True)
 
@@ -83,18 +86,111 @@ class TestDivide:
             assert part == sorted(part)
 
 
+class TestFolds:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        counts=st.lists(st.integers(6, 30), min_size=2, max_size=5),
+        folds=st.integers(2, 5),
+        test=st.floats(0.0, 0.15),
+        seed=st.integers(0, 10),
+        stratify=st.booleans(),
+    )
+    def test_each_image_is_for_the_test_or_in_the_validation_of_one_fold(
+        self, counts: list[int], folds: int, test: float, seed: int, stratify: bool
+    ) -> None:
+        y = np.repeat(np.arange(len(counts)), counts)
+        split = Split(0.2, test, folds, stratify)
+        divided = divide(y, split, seed)
+        assert len(divided) == folds
+        kept = list(divided[0].test)
+        assert bool(kept) is (test > 0)
+        assert sorted([*kept, *(i for fold in divided for i in fold.validation)]) == list(range(len(y)))
+        for fold in divided:
+            training, validation, tested = _parts(fold)
+            assert tested == kept
+            assert sorted(training + validation + kept) == list(range(len(y)))
+            assert (training, validation) == (sorted(training), sorted(validation))
+            if stratify:
+                assert set(y[training]) == set(y[validation]) == set(y)
+        assert tuple(len(part) for part in _parts(divided[0])) == split.sizes(counts)
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        counts=st.lists(st.integers(5, 30), min_size=1, max_size=6),
+        folds=st.integers(2, 5),
+    )
+    def test_folds_are_nearly_equal_as_a_whole_and_in_each_class(self, counts: list[int], folds: int) -> None:
+        y = np.repeat(np.arange(len(counts)), counts)
+        divided = divide(y, Split(0.2, 0.0, folds, stratify=True), 0)
+        for label in range(len(counts)):
+            sizes = [int((y[fold.validation] == label).sum()) for fold in divided]
+            assert max(sizes) - min(sizes) <= 1
+
+    def test_the_test_share_is_the_same_whatever_the_folds(self) -> None:
+        y = np.arange(60) % 3
+        shares = [divide(y, replace(SPLIT, folds=folds), 0)[0].test.tolist() for folds in (1, 2, 5)]
+        assert shares[0] == shares[1] == shares[2]
+
+    def test_the_same_seed_divides_the_same_way(self) -> None:
+        y, split = np.arange(60) % 3, replace(SPLIT, folds=3)
+        first, again, other = ([_parts(fold) for fold in divide(y, split, seed)] for seed in (0, 0, 1))
+        assert first == again != other
+
+
 class TestBuiltins:
     def test_every_builtin_has_a_loader(self) -> None:
         assert set(BUILTIN_LOADERS) == set(BUILTINS)
 
-    @pytest.mark.parametrize("name", BUILTINS)
-    def test_what_is_told_of_it_is_what_is_loaded(self, name: str) -> None:
+    def _holds(self, name: str) -> None:
         told, loaded = BUILTINS[name], BUILTIN_LOADERS[name]()
         assert loaded.x.shape == (told.samples, *told.shape)
         assert str(loaded.x.dtype) == told.dtype
         assert loaded.x.nbytes == told.bytes
         assert loaded.class_names == tuple(one.name for one in told.classes)
         assert np.bincount(loaded.y).tolist() == [one.count for one in told.classes]
+
+    def test_what_is_told_of_digits_is_what_is_loaded(self) -> None:
+        self._holds("builtin:digits")
+
+    @pytest.mark.parametrize("name", [name for name in BUILTINS if name != "builtin:digits"])
+    def test_what_is_told_of_the_others_is_what_keras_has(
+        self, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Keras downloads them; here a copy with the facts of the real one stands in its cache's place."""
+        told = BUILTINS[name]
+        labels = np.repeat(np.arange(len(told.classes)), [one.count for one in told.classes])
+        shape = told.shape if told.shape[-1] == 3 else told.shape[:2]
+        images = np.zeros((told.samples, *shape), np.uint8)
+        # CIFAR's labels stand in a column of their own.
+        y = labels[:, np.newaxis] if told.shape[-1] == 3 else labels
+        parts = (images[:100], y[:100].astype(np.uint8)), (images[100:], y[100:].astype(np.uint8))
+        module = getattr(keras.datasets, name.removeprefix("builtin:"))
+        monkeypatch.setattr(module, "load_data", lambda: parts)
+        self._holds(name)
+
+    @pytest.mark.parametrize("error", [Exception("URL fetch failure on x: None -- gone\nmore"), OSError()])
+    def test_one_that_cannot_be_downloaded_says_so(
+        self, error: Exception, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setattr(keras.datasets.mnist, "load_data", fail)
+        with pytest.raises(DatasetUnavailable, match="builtin:mnist cannot be downloaded here") as caught:
+            BUILTIN_LOADERS["builtin:mnist"]()
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).split(": ")[-1].strip()
+
+    def test_a_network_that_says_nothing_is_not_waited_for(self) -> None:
+        before = socket.getdefaulttimeout()
+        with (
+            socket.create_server(("127.0.0.1", 0)) as deaf,
+            patient(0.05),
+            socket.create_connection(deaf.getsockname()) as line,
+            pytest.raises(TimeoutError),
+        ):
+            line.recv(1)
+        assert socket.getdefaulttimeout() == before
 
 
 class TestOpenNpz:
@@ -178,27 +274,3 @@ class TestShelf:
         with pytest.raises(DatasetUnreadable):
             shelf.get("a", fail)
         assert len(shelf.get("a", self._arrays).y) == 1
-
-
-class TestScaling:
-    X = np.array([10, 20, 30, 60], np.uint8).reshape(4, 1, 1, 1)
-
-    def _scaled(self, name: str, x: np.ndarray) -> np.ndarray:
-        scaling = Scaling.learn(Preprocessing(name, None, "keep"), x)
-        return (x.astype(float) - scaling.offset) / scaling.scale
-
-    def test_unit_is_from_0_to_1(self) -> None:
-        scaled = self._scaled("unit", self.X)
-        assert (scaled.min(), scaled.max()) == (0.0, 1.0)
-
-    def test_standardize_has_mean_0_and_deviation_1(self) -> None:
-        scaled = self._scaled("standardize", self.X)
-        assert scaled.mean() == pytest.approx(0)
-        assert scaled.std() == pytest.approx(1)
-
-    def test_none_changes_nothing(self) -> None:
-        assert (self._scaled("none", self.X) == self.X).all()
-
-    @pytest.mark.parametrize("name", ["unit", "standardize", "none"])
-    def test_pixels_that_are_all_equal_stay_finite(self, name: str) -> None:
-        assert np.isfinite(self._scaled(name, np.full((3, 2, 2, 1), 7, np.uint8))).all()

@@ -16,7 +16,7 @@ import pytest
 from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
 from schemas.trials import Trial
-from tests.tuning.makers import NOW, Recorder, bars, new_spec, new_trial, recipe_of
+from tests.tuning.makers import MAX_PARAMETERS, NOW, Recorder, bars, new_spec, new_trial, recipe_of
 from tuning import finish, trial
 from tuning.data import Arrays, divide
 from tuning.finish import Finished, VerificationFailed
@@ -153,7 +153,7 @@ def test_refit_trains_the_best_epochs_on_all_but_the_test_share(tmp_path: Path) 
 
 def test_without_refit_the_trials_own_weights_are_handed_out(tmp_path: Path) -> None:
     spec = _spec(result={"refit": False})
-    result = trial.run(spec, recipe_of(spec, VALUES), IMAGES, Recorder(), Materials())
+    result = trial.run(spec, recipe_of(spec, VALUES), IMAGES, Recorder(), MAX_PARAMETERS)
     weights = tmp_path / "weights.npz"
     trial.save_weights(result.weights, weights)
     folder = tmp_path / "out"

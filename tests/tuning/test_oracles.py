@@ -18,7 +18,7 @@ from schemas.states import TrialState
 from schemas.trials import Trial
 from tests.tuning.makers import new_spec, new_trial
 from tuning import oracles
-from tuning.oracles import ORACLES, Exhausted
+from tuning.oracles import ORACLES, Exhausted, most_infeasible
 from tuning.plan import plan
 
 Values = dict[str, Value]
@@ -258,8 +258,10 @@ class TestContract:
             ("RUNNING", None),
         ]
 
-    def test_the_budget_is_an_end(self, algorithm: str) -> None:
-        assert len(_walk(_spec(FLAT, algorithm, max_trials=3))) == 3
+    def test_there_is_an_end_in_sight_for_a_space_without_one(self, algorithm: str) -> None:
+        """The plan holds the budget; beyond it the oracle gives what stands in for what cannot be built."""
+        spec = _spec(CONTINUOUS, algorithm, max_trials=3)
+        assert len(_walk(spec)) == 3 + most_infeasible(spec)
 
     def test_no_oracle_is_kept_for_ever(self, algorithm: str) -> None:
         before = len(engine.LOCKS), len(engine.THREADS)
@@ -355,6 +357,51 @@ class TestGrid:
         walked = [values["model.dropout"] for values in _walk(_spec(space, "grid"))]
         assert walked == sorted(walked)
         assert len(walked) == 10
+
+    def test_outside_in_is_from_both_ends_of_each_range(self) -> None:
+        space: Space = {
+            "model": {
+                "filters": {"type": "int", "min": 1, "max": 3},
+                "dropout": {"type": "float", "min": 0.1, "max": 0.4, "step": 0.1},
+            }
+        }
+        search = {"algorithm": "grid", "order": "outside_in"}
+        walked = _walk(_spec(space, "grid", search=search))
+        expected = itertools.product([3, 1, 2], [0.4, 0.1, 0.3, 0.2])
+        assert [(one["model.filters"], one["model.dropout"]) for one in walked] == list(expected)
+
+    @pytest.mark.parametrize("name", SPACES)
+    def test_outside_in_has_every_configuration_once(self, name: str) -> None:
+        space, size = SPACES[name]
+        spec = _spec(space, "grid", search={"algorithm": "grid", "order": "outside_in"})
+        walked = _walk(spec)
+        assert len(walked) == size
+        assert {_key(values) for values in walked} == {_key(values) for values in points(spec.space)}
+        # As if one oracle had walked all the way.
+        again = _rebuilt_walk(spec, itertools.repeat(True), itertools.cycle(ENDED))
+        assert again == walked[:60]
+
+    def test_outside_in_goes_through_a_child_wherever_it_exists(self) -> None:
+        spec = _spec(CONDITIONAL, "grid", search={"algorithm": "grid", "order": "outside_in"})
+        walked = [
+            (one["training.optimizer"], one.get("training.momentum"))
+            for one in _walk(spec)
+            if not one["model.batch_norm"]
+        ]
+        momenta = [0.9, 0.0, 0.6, 0.3]
+        expected = [
+            ("adam", None),
+            *(("sgd", one) for one in momenta),
+            *(("rmsprop", one) for one in momenta),
+        ]
+        assert walked == expected
+
+    def test_a_range_without_step_is_walked_outside_in_too(self) -> None:
+        space: Space = {"model": {"dropout": {"type": "float", "min": 0.0, "max": 0.5}}}
+        search = {"algorithm": "grid", "order": "outside_in"}
+        walked = [values["model.dropout"] for values in _walk(_spec(space, "grid", search=search))]
+        assert sorted(walked)[::-1][:1] + sorted(walked)[:1] == walked[:2]
+        assert len(set(walked)) == 10
 
     def test_the_seed_does_not_matter(self) -> None:
         walks = [_walk(_spec(CONDITIONAL, "grid", seed=seed)) for seed in (0, 7)]

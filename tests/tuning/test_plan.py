@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from schemas.specs import JobSpec
 from schemas.states import StopReason, TrialState
-from schemas.trials import Trial
+from schemas.trials import INFEASIBLE, Trial
 from tests.tuning.makers import new_spec, new_trial
+from tuning.oracles import most_infeasible
 from tuning.plan import plan
 
 OPEN = {"filters": {"type": "choice", "values": [2, 4, 8]}}
@@ -95,3 +98,72 @@ def test_cancelled_trials_are_no_failures_but_use_the_budget() -> None:
     trials = _trials(TrialState.CANCELLED, TrialState.CANCELLED)
     assert plan(_spec(max_failed_trials=1, max_trials=3), trials).stop_reason is None
     assert plan(_spec(max_trials=2), trials).stop_reason == StopReason.COMPLETED
+
+
+# What cannot be built costs nothing.
+
+WIDE = {"dense_units": {"type": "int", "min": 1, "max": 5000}}
+
+
+def _failed(number: int, code: str) -> Trial:
+    error = {"code": code, "message": "x"}
+    return new_trial(number, {"model.dense_units": number + 1}, TrialState.FAILED, error=error)
+
+
+def _wide(**budget: Any) -> JobSpec:
+    return new_spec(WIDE, budget={"max_trials": 3, "parallel_trials": 2, **budget})
+
+
+def test_what_cannot_be_built_uses_no_budget() -> None:
+    trials = [_failed(number, INFEASIBLE) for number in range(5)]
+    assert len(plan(_wide(), trials).suggestions) == 2
+    scored = [new_trial(5 + one, {"model.dense_units": 10 + one}) for one in range(2)]
+    # Two of three are used: one is left, though there is room for two.
+    assert len(plan(_wide(), [*trials, *scored]).suggestions) == 1
+    full = [*trials, *scored, _failed(7, "non_finite_objective")]
+    assert plan(_wide(), full).stop_reason == StopReason.COMPLETED
+
+
+def test_what_is_suggested_instead_is_something_else() -> None:
+    trials: list[Trial] = []
+    for _ in range(6):
+        for values in plan(_wide(), trials).suggestions:
+            error = {"code": INFEASIBLE, "message": "x"}
+            trials.append(new_trial(len(trials), values, TrialState.FAILED, error=error))
+    assert len(trials) == 12
+    assert len({trial.hyperparameters["model.dense_units"] for trial in trials}) == 12
+
+
+def test_what_cannot_be_built_is_no_failure() -> None:
+    spec = _wide(max_failed_trials=2)
+    trials = [_failed(number, INFEASIBLE) for number in range(4)]
+    assert plan(spec, trials).stop_reason is None
+    trials += [_failed(4, "out_of_memory")]
+    assert plan(spec, trials).stop_reason is None
+    trials += [_failed(5, "non_finite_objective")]
+    assert plan(spec, trials).stop_reason == StopReason.TOO_MANY_FAILURES
+
+
+def test_a_space_of_which_hardly_anything_can_be_built_is_given_up() -> None:
+    spec = _wide()
+    limit = most_infeasible(spec)
+    assert limit >= 100
+    trials = [_failed(number, INFEASIBLE) for number in range(limit - 1)]
+    assert plan(spec, trials).suggestions
+    trials += [_failed(limit - 1, INFEASIBLE)]
+    ended = plan(spec, trials)
+    assert (ended.suggestions, ended.stop_reason) == ((), StopReason.SPACE_EXHAUSTED)
+
+
+def test_a_small_space_in_which_nothing_can_be_built_is_exhausted() -> None:
+    error = {"code": INFEASIBLE, "message": "x"}
+    trials = [
+        new_trial(number, {"model.filters": value}, TrialState.FAILED, error=error)
+        for number, value in enumerate((2, 4, 8))
+    ]
+    assert plan(_spec(), trials).stop_reason == StopReason.SPACE_EXHAUSTED
+
+
+@pytest.mark.parametrize("code", ["dataset_unavailable", "dataset_unreadable"])
+def test_what_every_trial_would_fail_of_ends_the_search_at_once(code: str) -> None:
+    assert plan(_wide(), [_failed(0, code)]).stop_reason == StopReason.TOO_MANY_FAILURES

@@ -4,6 +4,8 @@ from typing import Any
 
 import keras_tuner
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.distributions import Value
 from schemas.spaces import Space
@@ -96,6 +98,54 @@ def test_a_grid_puts_a_default_that_is_a_value_first() -> None:
     declared = spaces.grid_hyperparameters(space)
     assert list(declared.space[0].values) == [0.4, 0.3, 0.5]
     assert declared.space[0].default == 0.4
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 3, 4, 5], [5, 1, 4, 2, 3]),
+        ([1, 2, 3, 4], [4, 1, 3, 2]),
+        ([1, 2], [2, 1]),
+        ([7], [7]),
+        # By size, however they are listed.
+        ([0.1, 0.001, 0.01], [0.1, 0.001, 0.01]),
+        ([16, 4, 8, 64], [64, 4, 16, 8]),
+    ],
+)
+def test_from_both_ends_to_the_middle(values: list[Value], expected: list[Value]) -> None:
+    assert spaces.from_both_ends(values) == expected
+
+
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=12, unique=True))
+def test_from_both_ends_has_every_value_once_the_farthest_from_the_middle_first(values: list[Value]) -> None:
+    walked = spaces.from_both_ends(values)
+    assert sorted(walked) == sorted(values)
+    ranks = [sorted(values).index(value) for value in walked]
+    middle = (len(values) - 1) / 2
+    assert [abs(rank - middle) for rank in ranks] == sorted((abs(r - middle) for r in ranks), reverse=True)
+    # Of the two that are as far, the larger one.
+    assert [rank > middle for rank in ranks[: len(values) // 2 * 2]] == [True, False] * (len(values) // 2)
+
+
+def test_outside_in_orders_numbers_and_leaves_names_as_they_are() -> None:
+    space = _space(
+        {
+            "filters": {"type": "int", "min": 1, "max": 4},
+            "kernel_size": {"type": "choice", "values": [3, 1, 5]},
+            "dropout": {"type": "float", "min": 0.1, "max": 0.5, "step": 0.1, "default": 0.3},
+            "activation": {"type": "choice", "values": ["relu", "elu", "tanh"]},
+            "batch_norm": {"type": "boolean"},
+        }
+    )
+    found = {one.name: list(one.values) for one in spaces.grid_hyperparameters(space, outside_in=True).space}
+    assert found == {
+        "model.filters": [4, 1, 3, 2],
+        "model.kernel_size": [5, 1, 3],
+        # A default is tried first in any order.
+        "model.dropout": [0.3, 0.5, 0.1, 0.4, 0.2],
+        "model.activation": ["relu", "elu", "tanh"],
+        "model.batch_norm": [False, True],
+    }
 
 
 def test_a_space_without_hyperparameters_is_empty() -> None:

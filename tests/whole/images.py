@@ -114,7 +114,7 @@ class Posted:
         return keras.saving.load_model(self.file(name), safe_mode=True)
 
     def split(self, name: str) -> dict[str, Any]:
-        """``test``, and ``folds`` with ``training`` and ``validation``: indexes of the images in each."""
+        """Indexes of the images in each share; with folds, training and validation are in ``folds``."""
         file = self.succeeded(name).download("reproduce.json", self.folder / f"{name}.json")
         split: dict[str, Any] = json.loads(file.read_text())["split"]
         return split

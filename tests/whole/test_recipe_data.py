@@ -173,7 +173,7 @@ def test_standardising_is_by_mean_and_deviation_of_the_training_share_only(jobs:
 
 
 def training_pixels(jobs: Posted, name: str) -> Any:
-    return odd(30)[0][jobs.split(name)["folds"][0]["training"]].astype(np.float64)
+    return odd(30)[0][jobs.split(name)["training"]].astype(np.float64)
 
 
 def test_an_open_image_size_resizes_in_training_and_in_the_model(jobs: Posted) -> None:

@@ -22,4 +22,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("a database is not taken back: restore a copy")
+    raise RuntimeError("a database is not taken back: restore a copy")

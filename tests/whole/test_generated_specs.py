@@ -1,0 +1,73 @@
+"""Specs made from the published document, run to their end by the real service."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from tests.specs import QUICK, Json, examples, specs
+from tests.whole.conftest import Service
+from tuneserve import Client, Job
+
+pytestmark = pytest.mark.parametrize("shared_service", ["sqlite"], indirect=True)
+
+# How many of each family are run, and how many parameters they may have.
+COUNTS = {
+    "cnn": (5, 300_000),
+    "layers": (6, 300_000),
+    "mlp": (3, 300_000),
+    "vit": (3, 300_000),
+    "xception": (1, 300_000),
+    "transfer": (1, 5_000_000),
+    "efficientnet": (1, 5_000_000),
+}
+CLASSES, IMAGES = 4, 30
+SECONDS = 400
+
+
+def test_generated_specs_run_to_their_end(shared_service: Service) -> None:
+    with shared_service.client() as client:
+        posted = [client.jobs.create(spec) for spec in chosen(client, few_digits(client))]
+        assert len(posted) == 20
+        jobs = [job.wait(timeout=SECONDS, progress=False, raise_on_failure=False) for job in posted]
+        assert [said(job) for job in jobs if job.state != "succeeded"] == []
+        for job in jobs:
+            best = job.best_result()
+            assert best.score is not None
+            assert "model.keras" in best.artifacts
+
+
+def few_digits(client: Client) -> str:
+    """The id of an uploaded data set of images of 8 x 8 pixels."""
+    x, y = load_digits(return_X_y=True)
+    kept = np.concatenate([np.flatnonzero(y == digit)[:IMAGES] for digit in range(CLASSES)])
+    return client.datasets.upload(x[kept].reshape(-1, 8, 8).astype(np.uint8), y[kept]).id
+
+
+def chosen(client: Client, dataset: str) -> Iterator[Json]:
+    """Of the specs that are generated for each family, the first that are cheap enough."""
+    document = client.get("/v1/openapi.json")
+    here = {"dataset": {"const": dataset}}
+    for family, (count, parameters) in COUNTS.items():
+        found = examples(specs(document, family, QUICK, here), 5 * count, family)
+        cheap = [spec for spec in found if is_cheap(client, spec, parameters)]
+        yield from cheap[:count]
+
+
+def is_cheap(client: Client, spec: Json, parameters: int) -> bool:
+    """Whether all trials can be built, and are small."""
+    # Images of 224 x 224 pixels are what costs most.
+    if spec["model"]["family"] == "efficientnet" and spec["model"].get("resize", True) is not False:
+        return False
+    checked = client.jobs.validate(spec)
+    if not checked.valid or checked.estimate is None:
+        return False
+    feasible = "infeasible_model" not in [warning["code"] for warning in checked.warnings]
+    return feasible and checked.estimate["largest_parameters"] <= parameters
+
+
+def said(job: Job) -> Any:
+    """What went wrong, and with what."""
+    return job.error, [(trial.state, trial.error) for trial in job.trials()], job.spec
