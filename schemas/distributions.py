@@ -103,7 +103,7 @@ class Range(Distribution):
         if self.sampling == "linear":
             return self.min + index * self.step
         grown = self.min * math.pow(self.step, index)
-        return grown if self.sampling == "log" else self.max + self.min - grown
+        return grown if self.sampling == "log" else self.max - (grown - self.min)
 
     def contains(self, value: Value) -> bool:
         if isinstance(value, (str, bool)) or not self.min <= value <= self.max:
@@ -116,7 +116,7 @@ class Range(Distribution):
         if self.sampling == "linear":
             index = (value - self.min) / self.step
         else:
-            grown = value if self.sampling == "log" else self.max + self.min - value
+            grown = value if self.sampling == "log" else self.min + (self.max - value)
             index = math.log(grown / self.min, self.step)
         return tidy(self.on_step(min(max(round(index), 0), self.steps() - 1)))
 

@@ -57,14 +57,29 @@ class Among(validate.OneOf):
 
 
 class Pattern(validate.Regexp):
-    """A pattern for the whole text."""
+    """A pattern for the whole text.
 
-    def __init__(self, pattern: str, text: str) -> None:
+    Args:
+        code: of the error.
+    """
+
+    def __init__(self, pattern: str, text: str, code: str = "invalid_value") -> None:
         super().__init__(re.compile(rf"(?:{pattern})\Z"), error=text)
         self.pattern = pattern
+        self.code = code
 
     def _format_error(self, value: Any) -> str:
-        return Message("invalid_value", super()._format_error(value))
+        return Message(self.code, super()._format_error(value))
+
+
+class Except(validate.NoneOf):
+    """Anything that the field takes, but these values."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(values, error=f"Must not be {' or '.join(map(str, values))}.")
+
+    def _format_error(self, value: Any) -> str:
+        return Message("value_out_of_range", super()._format_error(value))
 
 
 class Sized(validate.Length):

@@ -95,7 +95,8 @@ def described(schema: type[Schema]) -> dict[str, Any]:
 
 
 def _field(field: fields.Field[Any]) -> dict[str, Any]:
-    tunable = field.both if isinstance(field, Pair) else field
+    # Of a pair, the number for both; of a regularizer, its name.
+    tunable = field.alternatives()[0] if hasattr(field, "alternatives") else field
     inner = tunable.inner if isinstance(tunable, Tunable) else field
     default = field.load_default() if callable(field.load_default) else field.load_default
     described = {
@@ -109,6 +110,10 @@ def _field(field: fields.Field[Any]) -> dict[str, Any]:
 
 
 def _limits(field: fields.Field[Any]) -> dict[str, Any]:
+    """The range and the names that a field is held to; of a list, those of its items."""
+    if isinstance(field, fields.List):
+        item = field.inner
+        return _limits(item.inner if isinstance(item, Tunable) else item)
     limits: dict[str, Any] = {}
     for validator in field.validators:
         if isinstance(validator, validate.Range):

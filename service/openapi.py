@@ -10,7 +10,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import fields, validate
 
 from schemas.distributions import SAMPLINGS, Tunable
-from schemas.fields import Pattern
+from schemas.fields import Except, Pattern
 from schemas.models.layers import MAX_ENTRIES, LayerList
 from schemas.problems import MEDIA_TYPE, ProblemSchema
 
@@ -70,7 +70,7 @@ def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
     for name, schema in _PARAMETERS.items():
         api.register_converter(app.url_map.converters[name], lambda _, schema=schema: schema)
     api.init_app(app)
-    for function in (_open_minimum, _pattern, _mapping, _tunable, _alternatives, _layers):
+    for function in (_open_minimum, _pattern, _exceptions, _mapping, _tunable, _alternatives, _layers):
         api.ma_plugin.converter.add_attribute_function(function)
     api.spec.components.schema("When", _CONDITIONS)
     for blueprint in blueprints:
@@ -124,6 +124,12 @@ def _pattern(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> d
     return {"pattern": f"^(?:{patterns[0]})$"} if patterns else {}
 
 
+def _exceptions(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
+    """The values in a range that are left out."""
+    excluded = [value for one in field.validators if isinstance(one, Except) for value in one.iterable]
+    return {"not": {"enum": excluded}} if excluded else {}
+
+
 def _mapping(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
     """The keys of an object, and how many there may be."""
     if not isinstance(field, fields.Dict):
@@ -148,8 +154,12 @@ def _tunable(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> d
 
 def _alternatives(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
     """What is one of several things: a pair of sides, a schedule, a regularizer."""
-    found = getattr(field, "alternatives", None)
-    return {"oneOf": [*_described(self, found()), *_null(field)]} if found else {}
+    if not hasattr(field, "alternatives"):
+        return {}
+    found = field.alternatives()
+    # Where one of them takes null already, a second branch for it would make `oneOf` refuse it.
+    null = [] if any(getattr(one, "allow_none", False) for one in found) else _null(field)
+    return {"oneOf": [*_described(self, found), *null]}
 
 
 def _layers(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from schemas.fields import (
 )
 from schemas.models import parts
 from schemas.pairs import Pair
-from schemas.problems import Message, fault
 
 # Windows, strides and margins: the largest that make sense on images of at most 2048 pixels.
 MAX_WINDOW = 256
@@ -33,32 +32,18 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 PADDINGS = ("valid", "same")
 REGULARIZERS = ("l1", "l2", "l1_l2")
 
-# Names that the service gives to layers of its own, around those of the client.
-OWN_NAMES = frozenset(
-    {"pixels", "scaling", "logits", "probabilities", "resizing", "backbone", "rgb", "features"}
+# Names that the service gives to layers of its own, around those of the client; and operations that
+# stand in front of the net too, which Keras names itself, with a number behind.
+OWN_NAMES = ("pixels", "scaling", "logits", "probabilities", "resizing", "backbone", "rgb", "features")
+_OWN_OPERATIONS = "(get_item|rgb_to_grayscale)_*[0-9]*"
+
+# What a layer may be called; it becomes part of a file's structure when the model is saved.
+LAYER_NAME = Pattern(
+    rf"(?!({'|'.join(OWN_NAMES)}|{_OWN_OPERATIONS})$)[A-Za-z][A-Za-z0-9_-]{{0,62}}",
+    "A layer's name has 1 to 63 letters, digits, _ and -, and begins with a letter; "
+    f"{', '.join(OWN_NAMES)} are layers of the service itself.",
+    "invalid_name",
 )
-# Operations that Keras names itself, with a number behind, stand in front of the net too.
-_OWN_OPERATIONS = ("get_item", "rgb_to_grayscale")
-
-
-class LayerName(Pattern):
-    """What a layer may be called; it becomes part of a file's structure when the model is saved."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "[A-Za-z][A-Za-z0-9_-]{0,62}",
-            "A layer's name has 1 to 63 letters, digits, _ and -, and begins with a letter.",
-        )
-
-    def __call__(self, value: Any) -> Any:
-        super().__call__(value)
-        operation = value.rstrip("0123456789").rstrip("_")
-        if value in OWN_NAMES or operation in _OWN_OPERATIONS:
-            raise fault("invalid_name", "The service has a layer of this name already.")
-        return value
-
-    def _format_error(self, value: Any) -> str:
-        return Message("invalid_name", super()._format_error(value))
 
 
 class Margins(Pair):
@@ -152,8 +137,3 @@ def share(text: str) -> Any:
 def kind(name: str) -> Any:
     """The layer's type, which is Keras' name of the class."""
     return String(required=True, validate=validate.Equal(name))
-
-
-def not_zero(value: int) -> None:
-    if value == 0:
-        raise fault("value_out_of_range", "Must not be 0.")

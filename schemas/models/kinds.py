@@ -7,21 +7,20 @@ does to a shape is in `schemas.models.flow`.
 from typing import Any
 
 from schemas.distributions import Tunable
-from schemas.fields import Between, Integer, List, Sized, StrictSchema, String
+from schemas.fields import Between, Except, Integer, List, Sized, StrictSchema, String
 from schemas.models.arguments import (
     ACTIVATIONS,
     BIAS_INITIALIZERS,
     INITIALIZERS,
     INTERPOLATIONS,
+    LAYER_NAME,
     MAX_COUNT,
     PADDINGS,
-    LayerName,
     Regularizer,
     count,
     flag,
     kind,
     margins,
-    not_zero,
     number,
     one_of,
     opened,
@@ -41,7 +40,7 @@ class LayerSchema(StrictSchema):
     name = String(
         load_default=None,
         allow_none=True,
-        validate=LayerName(),
+        validate=LAYER_NAME,
         metadata={
             "description": "The layer's name; inside a repeat the repetition's number is put behind it."
         },
@@ -172,7 +171,7 @@ class ReshapeSchema(LayerSchema):
 
     type = kind("Reshape")
     target_shape = List(
-        Tunable(Integer(validate=[Between(-1, 2**24), not_zero])),
+        Tunable(Integer(validate=[Between(-1, 2**24), Except(0)])),
         required=True,
         validate=Sized(min=1, max=3),
         metadata={"description": "One to three sides, without the batch; -1 for what is left, once."},
@@ -230,7 +229,7 @@ class GroupNormalizationSchema(_Scaled):
 
     type = kind("GroupNormalization")
     groups = opened(
-        Integer(validate=[Between(-1, MAX_COUNT), not_zero]),
+        Integer(validate=[Between(-1, MAX_COUNT), Except(0)]),
         "Groups, which must divide the channels; -1 makes each channel a group.",
         32,
     )
