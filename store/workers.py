@@ -50,12 +50,6 @@ def forget_gone(session: Session) -> int:
     return updated(session, delete(WorkerRow).where(WorkerRow.seen_at < clock() - GONE_SECONDS))
 
 
-def running(session: Session, worker_id: str) -> int:
-    """How many trials a worker owns."""
-    mine = (TrialRow.worker == worker_id, TrialRow.state == TrialState.RUNNING)
-    return int(session.scalar(select(func.count()).select_from(TrialRow).where(*mine)) or 0)
-
-
 def queue_depth(session: Session) -> int:
     """Trials that wait for a slot."""
     waiting = TrialRow.state == TrialState.PENDING

@@ -29,21 +29,22 @@ _log = logger(__name__)
 MAX_ATTEMPTS = 3
 
 
-def finish(context: Context, job_id: str) -> None:
-    """Finishes a job; does nothing when somebody else does."""
+def finish(context: Context, job_id: str) -> bool:
+    """Finishes a job; does nothing, and says so by False, when somebody else does."""
     with context.database.write() as session:
         lease = jobs.claim_finish(session, job_id, context.worker, context.settings.lease_seconds)
         work = jobs.work(session, job_id)
         if lease is not None and jobs.attempts(session, job_id) > MAX_ATTEMPTS:
             error = _error("poison", f"Finishing took its worker down {MAX_ATTEMPTS} times.")
             jobs.fail(session, job_id, error)
-            return
+            return False
     if lease is None or work is None:
-        return
+        return False
     try:
         _owned(context, work, lease)
     except LeaseLost:
         _log.info("finishing taken over, or cancelled", job=job_id)
+    return True
 
 
 def _owned(context: Context, work: Work, lease: Lease) -> None:

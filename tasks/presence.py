@@ -1,8 +1,8 @@
 """A trial worker's own sign of life, beside that of its trials; and a check that it still hears.
 
 After a broker has been away, a Celery worker can be up and deaf (celery issues 8030, 10205, 10302). One
-that has a slot free while a trial has waited for long, though its message was sent again and again, ends
-itself; whoever started it starts another.
+that does nothing while a trial has waited for long, though its message was sent again, ends itself; whoever
+started it starts another.
 """
 
 import os
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from celery.worker import state
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.logs import logger
@@ -61,8 +62,8 @@ class Presence:
         with self._context.database.write() as session:
             workers.seen(session, self._worker)
             wanted = workers.queue_depth(session) > 0
-            idle = workers.running(session, self._worker.id) == 0
-        self._end_if_deaf(wanted and idle)
+        # Whatever a slot does, plan, train or finish, the worker has heard of it.
+        self._end_if_deaf(wanted and not state.active_requests)
 
     def _end_if_deaf(self, missed: bool) -> None:
         if not missed:

@@ -20,6 +20,9 @@ from tasks.plan import time_limit
 
 _log = logger(__name__)
 
+# So many times longer is waited for a message that may stand in line.
+_PATIENCE_IN_LINE = 12
+
 
 def reconcile(context: Context) -> None:
     """One look at everything that is not at rest."""
@@ -56,7 +59,10 @@ def _settle_cancelling(context: Context) -> None:
 
 def _send_again(context: Context) -> None:
     """Messages that nothing came of: the broker lost them, or whoever took them."""
-    seconds = context.settings.resend_seconds
+    # While others stand in line, this one may do so too; were it sent again and again all the same, a
+    # busy service would drown in copies.
+    patience = _PATIENCE_IN_LINE if context.send.waiting() else 1
+    seconds = patience * context.settings.resend_seconds
     with context.database.read() as session:
         waiting = trials.late(session, seconds)
         unplanned = jobs.unplanned(session, seconds)

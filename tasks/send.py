@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kombu.exceptions import KombuError, OperationalError
+from kombu.exceptions import ChannelError, KombuError, OperationalError
 from redis.exceptions import RedisError
 
 from schemas.logs import logger
@@ -43,6 +43,17 @@ class Sender:
         except (KombuError, RedisError, OSError):
             return False
         return True
+
+    def waiting(self) -> int:
+        """How many messages stand in line for a slot; none when the broker does not say."""
+        try:
+            with self._app.connection_for_write(connect_timeout=2) as connection:
+                channel: Any = connection.default_channel
+                line = channel.queue_declare(queue=TRIALS, passive=True)
+        except (ChannelError, KombuError, RedisError, OSError):
+            # Redis has no empty queues.
+            return 0
+        return int(line.message_count)
 
     def _send(self, name: str, queue: str, *arguments: Any, **options: Any) -> None:
         try:

@@ -25,21 +25,22 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 
 
-def run_trial(context: Context, job_id: str, number: int) -> None:
-    """Runs a waiting trial; does nothing when somebody else has it."""
+def run_trial(context: Context, job_id: str, number: int) -> bool:
+    """Runs a waiting trial; does nothing, and says so by False, when somebody else has it."""
     with context.database.write() as session:
         lease_seconds = context.settings.lease_seconds
         claim = trials.claim(session, job_id, number, context.worker, lease_seconds)
         work = jobs.work(session, job_id)
     if claim is None or work is None:
-        return
+        return False
     _log.info("trial started", job=job_id, trial=number, attempt=claim.attempt)
     try:
         _owned(context, work, claim)
     except LeaseLost:
         _log.info("trial taken over by another worker", job=job_id, trial=number)
-        return
-    context.send.plan(job_id)
+    else:
+        context.send.plan(job_id)
+    return True
 
 
 def _owned(context: Context, work: Work, claim: Claim) -> None:

@@ -40,13 +40,13 @@ def register(app: Celery, context: Context) -> None:
 
     @app.task(name="trial")
     def _trial(job_id: str, number: int) -> None:
-        run_trial(context, job_id, number)
-        gc.collect()
+        if run_trial(context, job_id, number):
+            gc.collect()
 
     @app.task(name="finish")
     def _finish(job_id: str) -> None:
-        finish(context, job_id)
-        gc.collect()
+        if finish(context, job_id):
+            gc.collect()
 
     @app.task(name="reconcile")
     def _reconcile() -> None:

@@ -6,7 +6,7 @@ from store import workers
 from store.database import Database, clock
 from store.tables import WorkerRow
 from store.workers import GONE_SECONDS, Worker
-from tests.store.makers import claim, complete, running_job
+from tests.store.makers import claim, running_job
 
 ONE = Worker("one", 2, ["GPU:0"], "3.11")
 
@@ -52,15 +52,6 @@ def test_a_worker_that_leaves_is_gone_at_once(database: Database) -> None:
     with database.write() as session:
         workers.gone(session, "one")
     assert _alive(database) == []
-
-
-def test_running_counts_the_trials_that_a_worker_owns(database: Database) -> None:
-    job_id = running_job(database, 4)
-    claim(database, job_id, 0, "one")
-    complete(database, claim(database, job_id, 1, "one"))
-    claim(database, job_id, 2, "two")
-    with database.read() as session:
-        assert [workers.running(session, name) for name in ("one", "two", "three")] == [1, 1, 0]
 
 
 def test_queue_depth_counts_waiting_trials_of_all_jobs(database: Database) -> None:

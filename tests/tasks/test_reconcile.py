@@ -103,6 +103,26 @@ def test_messages_just_sent_are_not_sent_again(context: Context, messages: Messa
     assert messages() == []
 
 
+def test_while_others_stand_in_line_a_message_may_do_so_too(context: Context, messages: Messages) -> None:
+    waiting = running_job(context.database, 1)
+    set_trial(context.database, waiting, 0, sent_at=clock() - 2 * context.settings.resend_seconds)
+    context.send.plan("job_another")
+    reconcile(context)
+    assert messages() == [("plan", ["job_another"])]
+    reconcile(context)
+    assert messages() == [("trial", [waiting, 0])]
+
+
+def test_in_a_line_that_never_ends_a_lost_message_is_sent_again_too(
+    context: Context, messages: Messages
+) -> None:
+    waiting = running_job(context.database, 1)
+    set_trial(context.database, waiting, 0, sent_at=0.0)
+    context.send.plan("job_another")
+    reconcile(context)
+    assert ("trial", [waiting, 0]) in messages()
+
+
 def test_a_passed_deadline_ends_the_search(context: Context, messages: Messages) -> None:
     job_id = running_job(context.database, 2)
     claim(context.database, job_id, 0)

@@ -30,6 +30,15 @@ def test_a_trials_hard_limit_goes_with_it(sender: Sender, broker: Redis) -> None
     assert sent["headers"]["timelimit"] == [75.0, None]
 
 
+def test_messages_in_line_are_counted(sender: Sender, messages: Messages) -> None:
+    assert sender.waiting() == 0
+    sender.plan("job_a")
+    sender.trial("job_a", 3)
+    assert sender.waiting() == 2
+    messages()
+    assert sender.waiting() == 0
+
+
 def test_a_broker_that_answers_is_connected(sender: Sender) -> None:
     assert sender.is_connected()
 
@@ -38,6 +47,7 @@ def test_a_broker_that_answers_is_connected(sender: Sender) -> None:
 def test_a_broker_that_is_away_is_no_error(url: str) -> None:
     sender = Sender(Settings(broker_url=url))
     sender.trial("job_a", 0, 10.0)
+    assert sender.waiting() == 0
     assert not sender.is_connected()
 
 
