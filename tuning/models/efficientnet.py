@@ -1,18 +1,14 @@
 """The family `efficientnet`: see `schemas.models.efficientnet` for what each field means."""
 
 import keras
-import numpy as np
 from keras import layers
 
 from schemas.models.efficientnet import SMALLEST, EfficientNet
 from tuning.models.materials import Materials
-from tuning.models.pretrained import pretrained
+from tuning.models.pretrained import finalize, pretrained
 from tuning.models.resnet import normalising_quickly
 
 _POOLS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-
-# Of ImageNet's red, green and blue, for pixels in [0, 1].
-_DEVIATIONS = np.array([0.229, 0.224, 0.225])
 
 
 def build(model: EfficientNet, pixels: keras.KerasTensor, materials: Materials) -> keras.KerasTensor:
@@ -24,7 +20,8 @@ def build(model: EfficientNet, pixels: keras.KerasTensor, materials: Materials) 
     """
     net = _application(model)(include_top=False, weights=None, input_tensor=_prepared(model, pixels))
     if model.weights == "imagenet":
-        _copy(_imagenet(model, materials), net)
+        net.set_weights(_imagenet(model, materials).get_weights())
+        finalize(net)
     else:
         normalising_quickly(net)
     features = _POOLS[model.pooling](name=f"{model.pooling}_pool")(net.output)
@@ -56,18 +53,3 @@ def _imagenet(model: EfficientNet, materials: Materials) -> keras.Model:
         materials,
         lambda weights: application(include_top=False, weights=weights, input_shape=shape),
     )
-
-
-def _copy(source: keras.Model, net: keras.Model) -> None:
-    """Gives the net the weights from ImageNet, and the scale of pixels that goes with them.
-
-    The numbers in Keras' files want a further division by the root of the deviations. Keras adds a layer for
-    it where it has found the file itself, and none for a file that it is told of. Here the division goes into
-    the variances, so that the net is the same wherever its weights came from.
-    """
-    net.set_weights(source.get_weights())
-    (normalization,) = (layer for layer in net.layers if isinstance(layer, layers.Normalization))
-    mean, variance, count = normalization.get_weights()
-    normalization.set_weights([mean, variance * _DEVIATIONS, count])
-    # It computes with copies of its weights.
-    normalization.finalize_state()

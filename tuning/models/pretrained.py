@@ -9,6 +9,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 import keras
+import numpy as np
+from keras import layers
 
 from schemas.models.backbones import snake_name
 from schemas.models.family import Infeasible
@@ -33,29 +35,61 @@ _FILES = {
     **{f"EfficientNetV2B{size}": f"efficientnetv2-b{size}_notop.h5" for size in range(4)},
 }
 
+# Of ImageNet's red, green and blue, for pixels in [0, 1].
+_DEVIATIONS = np.array([0.229, 0.224, 0.225])
+
 # Seconds without a byte from the network after which a download has failed.
 _PATIENCE = 30.0
 
 
-def pretrained(application: str, materials: Materials, make: Callable[[str], keras.Model]) -> keras.Model:
+# Builds an application with Keras' argument ``weights``: None, "imagenet", or the path of a file.
+Make = Callable[[str | None], keras.Model]
+
+
+def pretrained(application: str, materials: Materials, make: Make) -> keras.Model:
     """An application of Keras with weights from ImageNet, without its classification head.
+
+    The net is the same wherever its weights came from.
 
     Args:
         application: the name of its class in `keras.applications`.
-        make: builds it with Keras' argument ``weights``: "imagenet", or the path of a file.
 
     Raises:
         WeightsUnavailable: they are neither in the operator's folder nor to be downloaded, or cannot be read.
     """
     file = _operators(application, materials.weights_folder)
     try:
-        return make(str(file)) if file else _downloaded(application, make)
+        net = make(str(file)) if file else _downloaded(application, make)
     except Infeasible:
         raise
     except Exception as error:
         if not _is_about_weights(error):
             raise
         raise WeightsUnavailable(_text(application, file, error)) from error
+    return _divided(net, make) if application.startswith("EfficientNetB") else net
+
+
+def _divided(source: keras.Model, make: Make) -> keras.Model:
+    """An EfficientNet with the weights of another, and the scale of pixels that goes with them.
+
+    The numbers in Keras' files want a further division by the root of ImageNet's deviations. Keras adds a
+    layer for it where it has found the file itself, and none for a file that it is told of. Here the division
+    goes into the variances of the layer before it.
+    """
+    net = make(None)
+    net.set_weights(source.get_weights())
+    (normalization,) = (layer for layer in net.layers if isinstance(layer, layers.Normalization))
+    mean, variance, count = normalization.get_weights()
+    normalization.set_weights([mean, variance * _DEVIATIONS, count])
+    finalize(net)
+    return net
+
+
+def finalize(net: keras.Model) -> None:
+    """To be called when weights were set: a normalization of inputs computes with copies of its own."""
+    for layer in net.layers:
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()
 
 
 def _operators(application: str, folder: Path | None) -> Path | None:
@@ -76,7 +110,7 @@ def _short_names(application: str) -> tuple[str, str]:
     return f"{name}.weights.h5", f"{name}.h5"
 
 
-def _downloaded(application: str, make: Callable[[str], keras.Model]) -> keras.Model:
+def _downloaded(application: str, make: Make) -> keras.Model:
     """With the weights that Keras has downloaded before, or downloads now."""
     with _alone() as folder, patient(_PATIENCE):
         try:

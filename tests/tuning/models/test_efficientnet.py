@@ -15,6 +15,7 @@ from schemas.models.family import Infeasible
 from tests.tuning.models.test_resnet import assert_same, run, settle
 from tuning.models.efficientnet import build
 from tuning.models.materials import NORM_MOMENTUM, Materials, WeightsUnavailable
+from tuning.models.pretrained import pretrained
 
 B0 = EfficientNet(version="B0", pooling="avg", top_dropout_rate=0.2, weights="none", resize=False)
 PRETRAINED = replace(B0, weights="imagenet")
@@ -152,6 +153,19 @@ class TestPretrained:
         x = images(3)
         ours = features(PRETRAINED, (SIDE, SIDE, 3), operators)
         assert_same(run(ours, x), run(application, for_application(x)))
+
+    def test_other_families_get_the_same_net(self, application: keras.Model, operators: Materials) -> None:
+        """Keras' own application, given the same file, leaves the division out."""
+
+        def make(weights: str | None) -> keras.Model:
+            shape = (SIDE, SIDE, 3)
+            return keras.applications.EfficientNetB0(
+                include_top=False, weights=weights, input_shape=shape, pooling="avg"
+            )
+
+        x = images(3)
+        made = pretrained("EfficientNetB0", operators, make)
+        assert_same(run(made, 255 * x), run(application, for_application(x)))
 
     def test_a_single_channel_is_taken_three_times(self, operators: Materials) -> None:
         x = images(1)
