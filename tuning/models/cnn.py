@@ -39,7 +39,7 @@ def _block(model: Cnn, block: int, entered: keras.KerasTensor) -> keras.KerasTen
     if model.residual:
         features = _shortcut(model, block, entered, features)
     if model.pooling != "stride":
-        features = _POOLS[model.pooling](name=f"pool_{block}")(features)
+        features = _POOLS[model.pooling](2, name=f"pool_{block}")(features)
     if model.conv_dropout:
         features = layers.Dropout(model.conv_dropout, name=f"conv_dropout_{block}")(features)
     return features
