@@ -13,7 +13,7 @@ from schemas.datasets import Dataset
 from schemas.distributions import Distribution, FloatRange, Range, Value
 from schemas.models import Infeasible, Model
 from schemas.models.layers import Layers
-from schemas.models.transfer import Transfer
+from schemas.models.transfer import Transfer, may_be_job
 from schemas.preprocessing import Preprocessing
 from schemas.problems import Message, fault
 from schemas.recipe import filled, leaves, model_of
@@ -220,7 +220,7 @@ def _model_warnings(largest: int, infeasible: bool, limit: int) -> Iterator[dict
         text = f"The largest model has {largest:,} parameters; trials above {limit:,} will fail."
         yield _warning("model_too_large", "/model", text)
     if infeasible:
-        text = "Some combinations cannot be built for images of this size; they will fail."
+        text = "Some combinations cannot be built for images of this size; the search passes over them."
         yield _warning("infeasible_model", "/model", text)
 
 
@@ -231,9 +231,17 @@ def _family_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
         place = f"/model/layers/{len(model['layers']) - 1}"
         text = "The service adds the classification head; this dense softmax would stand before it."
         yield _warning("head_twice", place, text)
-    if model["family"] == Transfer.family and spec.document["preprocessing"]["scaling"] != "unit":
+    if model["family"] == Transfer.family:
+        yield from _transfer_warnings(model, spec.document["preprocessing"]["scaling"])
+
+
+def _transfer_warnings(model: Mapping[str, Any], scaling: Any) -> Iterator[dict[str, Any]]:
+    if scaling != "unit":
         text = "Pretrained nets expect the range that `unit` scaling gives them."
         yield _warning("scaling_not_unit", "/preprocessing/scaling", text)
+    if not may_be_job(model["backbone"]) and model["weights"] == "none" and _highest(model["frozen_epochs"]):
+        text = "With `weights: none` the frozen backbone is a random one: `frozen_epochs: 0` trains all of it."
+        yield _warning("frozen_at_random", "/model/frozen_epochs", text)
 
 
 def _training_warnings(spec: JobSpec, training: int) -> Iterator[dict[str, Any]]:

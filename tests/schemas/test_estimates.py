@@ -295,6 +295,21 @@ def test_folds_without_a_refit_are_warned_of() -> None:
     assert warned(loaded(result={"refit": False})) == {}
 
 
+def test_pixels_that_a_pretrained_net_does_not_expect_are_warned_of() -> None:
+    sizes = {"image_size": 32}
+    net = {"family": "transfer"}
+    standardized = loaded(net, preprocessing={**sizes, "scaling": "standardize"})
+    assert warned(standardized) == {"scaling_not_unit": "/preprocessing/scaling"}
+    assert warned(loaded(net, preprocessing=sizes)) == {}
+
+
+def test_freezing_a_backbone_that_has_learned_nothing_is_warned_of() -> None:
+    sizes = {"image_size": 32}
+    new = {"family": "transfer", "weights": "none"}
+    assert warned(loaded(new, preprocessing=sizes)) == {"frozen_at_random": "/model/frozen_epochs"}
+    assert warned(loaded({**new, "frozen_epochs": 0}, preprocessing=sizes)) == {}
+
+
 # Where it does not fit is where it is told.
 
 
