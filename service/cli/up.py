@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -29,6 +29,8 @@ from tasks.app import CONTROL, TRIALS
 _LONGEST_SOCKET_PATH = 100
 _LOOK_SECONDS = 0.1
 _START_SECONDS = 30.0
+# A proxy that is set for the outside world cannot reach this machine's own loopback.
+_DIRECT = build_opener(ProxyHandler({}))
 
 
 class CannotStart(Exception):
@@ -182,7 +184,7 @@ def _until_ready(supervisor: Supervisor, settings: Settings, url: str) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        with urlopen(f"{url}/readyz", timeout=2) as response:
+        with _DIRECT.open(f"{url}/readyz", timeout=2) as response:
             return bool(json.load(response)["status"] == "ok")
     except (URLError, OSError, ValueError):
         return False
