@@ -240,7 +240,7 @@ def _transfer_warnings(model: Mapping[str, Any], scaling: Any) -> Iterator[dict[
         text = "Pretrained nets expect the range that `unit` scaling gives them."
         yield _warning("scaling_not_unit", "/preprocessing/scaling", text)
     if not may_be_job(model["backbone"]) and model["weights"] == "none" and _highest(model["frozen_epochs"]):
-        text = "With `weights: none` the frozen backbone is a random one: `frozen_epochs: 0` trains all of it."
+        text = "With `weights: none` a frozen backbone is a random one: `frozen_epochs: 0` trains all."
         yield _warning("frozen_at_random", "/model/frozen_epochs", text)
 
 
