@@ -73,6 +73,10 @@ class Distribution(ABC):
     def contains(self, value: Value) -> bool:
         """Whether it is one of the values."""
 
+    def own(self, value: Value) -> Value:
+        """One of the values in the type that the search draws it in: JSON does not tell 1 from 1.0."""
+        return value
+
 
 @dataclass(frozen=True)
 class Range(Distribution):
@@ -125,6 +129,9 @@ class Range(Distribution):
 class FloatRange(Range):
     type = "float"
 
+    def own(self, value: Value) -> Value:
+        return float(value)
+
     def count(self) -> int | None:
         return None if self.step is None else self.steps()
 
@@ -138,6 +145,9 @@ class FloatRange(Range):
 @dataclass(frozen=True)
 class IntRange(Range):
     type = "int"
+
+    def own(self, value: Value) -> Value:
+        return int(value)
 
     def contains(self, value: Value) -> bool:
         return super().contains(value) and float(value).is_integer()
@@ -167,6 +177,9 @@ class Choice(Distribution):
 
     def contains(self, value: Value) -> bool:
         return any(same(value, own) for own in self.values)
+
+    def own(self, value: Value) -> Value:
+        return next(own for own in self.values if same(value, own))
 
 
 @dataclass(frozen=True)

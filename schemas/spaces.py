@@ -11,6 +11,9 @@ from schemas.distributions import UNSTEPPED_GRID_VALUES, Distribution, Value, sa
 from schemas.fields import nearest
 from schemas.problems import fault
 
+# Sets of values that may be ruled out together, beyond which a space is not counted: a second or so.
+_MAX_WAYS = 20_000
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -96,8 +99,16 @@ class Space:
             for name, distribution in distributions.items()
             if (conditions := _conditions(name, distribution, distributions, fixed)) is not None
         }
-        ordered = _parents_first(kept)
+        ordered = _parents_first(_without_orphans(kept))
         return cls(tuple(Hyperparameter(name, distributions[name], kept[name]) for name in ordered))
+
+
+def _without_orphans(conditions: Mapping[str, tuple[Condition, ...]]) -> Mapping[str, tuple[Condition, ...]]:
+    """Without the children of what a fixed value has ruled out for good, and theirs."""
+    kept = {
+        name: asked for name, asked in conditions.items() if all(one.parent in conditions for one in asked)
+    }
+    return kept if len(kept) == len(conditions) else _without_orphans(kept)
 
 
 def _count(family: tuple[Hyperparameter, ...], count: Any) -> int:
@@ -106,11 +117,8 @@ def _count(family: tuple[Hyperparameter, ...], count: Any) -> int:
     Goes through them once, parents first, and keeps for each set of later ones that are ruled out by now in
     how many ways that can come about.
     """
-    names = {one.name for one in family}
-    # A parent that a fixed value has ruled out for good is in no family: its children never exist.
-    never = {one.name for one in family if any(asked.parent not in names for asked in one.conditions)}
-    ways: Counter[frozenset[str]] = Counter({frozenset(never): 1})
-    for one in family:
+    ways: Counter[frozenset[str]] = Counter({frozenset(): 1})
+    for one in _children_early(family):
         children = [
             (child.name, condition)
             for child in family
@@ -125,7 +133,21 @@ def _count(family: tuple[Hyperparameter, ...], count: Any) -> int:
                 lost = {child for child, condition in children if not condition.asks_for(value)}
                 following[rest | lost] += times * size
         ways = following
+        if len(ways) > _MAX_WAYS:
+            text = "The conditions tie too many values together for the space to be counted."
+            raise fault("invalid_condition", text, *one.name.split("."))
     return sum(ways.values())
+
+
+def _children_early(family: tuple[Hyperparameter, ...]) -> Iterator[Hyperparameter]:
+    """Each child as soon as its parents are there: fewer are ruled out and waiting at a time."""
+    waiting, known = list(family), set[str]()
+    while waiting:
+        ready = [one for one in waiting if all(asked.parent in known for asked in one.conditions)]
+        chosen = next((one for one in ready if one.conditions), ready[0])
+        waiting.remove(chosen)
+        known.add(chosen.name)
+        yield chosen
 
 
 _NOTHING = object()
@@ -158,11 +180,12 @@ def _conditions(
             strange = [value for value in values if not distributions[parent].contains(value)]
             if strange:
                 raise fault("invalid_condition", f"{parent} is never {strange[0]!r}.", *path)
-            conditions.append(Condition(parent, tuple(values)))
+            own = tuple(distributions[parent].own(value) for value in values)
+            conditions.append(Condition(parent, own))
         elif parent not in fixed:
             hint = nearest(parent, [*distributions, *fixed])
             raise fault("invalid_condition", f"There is no value named {parent}.{hint}", *path)
-        elif fixed[parent] not in values:
+        elif not any(same(fixed[parent], value) for value in values):
             return None
     return tuple(conditions)
 
@@ -172,12 +195,7 @@ def _parents_first(conditions: Mapping[str, tuple[Condition, ...]]) -> list[str]
     ordered: list[str] = []
     waiting = list(conditions)
     while waiting:
-        ready = [
-            name
-            for name in waiting
-            # A parent that is ruled out for good is in neither list: its child never exists.
-            if all(one.parent in ordered or one.parent not in conditions for one in conditions[name])
-        ]
+        ready = [name for name in waiting if all(one.parent in ordered for one in conditions[name])]
         if not ready:
             path = (*waiting[0].split("."), "when")
             raise fault("invalid_condition", f"Conditions in a circle: {', '.join(waiting)}.", *path)

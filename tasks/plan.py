@@ -37,11 +37,19 @@ def _step(context: Context, job_id: str) -> bool:
     try:
         spec = load_spec(work.spec)
     except Invalid as error:
-        _fail_unreadable(context, job_id, error)
+        # Of an earlier version, say, that this one does not take any more.
+        _log.error("job with an unreadable spec", job=job_id, error=str(error))
+        _fail(context, job_id, "invalid_spec", f"This version cannot read the job's spec: {error.detail}")
         return True
     # The suggestions are made outside the transaction: some oracles think for seconds.
     reason = work.stop_reason or (StopReason.DEADLINE if work.deadline_passed else None)
-    step = None if reason is not None else next_step(spec, work.trials)
+    try:
+        step = None if reason is not None else next_step(spec, work.trials)
+    except Exception as error:
+        # The same trials would lead to the same error for ever.
+        _log.exception("search failed", job=job_id)
+        _fail(context, job_id, "search_failed", f"The search algorithm failed ({type(error).__name__}).")
+        return True
     with context.database.write() as session:
         finishing = False
         if not jobs.unchanged(session, work):
@@ -78,12 +86,9 @@ def _end(session: Session, work: Work, reason: StopReason) -> bool:
     return False
 
 
-def _fail_unreadable(context: Context, job_id: str, error: Invalid) -> None:
-    """A spec of an earlier version, say, that this one does not take any more."""
-    _log.error("job with an unreadable spec", job=job_id, error=str(error))
-    detail = f"This version cannot read the job's spec: {error.detail}"
+def _fail(context: Context, job_id: str, code: str, detail: str) -> None:
+    problem = {"code": code, "title": "The search cannot go on", "detail": detail, "trials": []}
     with context.database.write() as session:
-        problem = {"code": "invalid_spec", "title": "Unreadable spec", "detail": detail, "trials": []}
         jobs.fail(session, job_id, problem)
 
 

@@ -44,6 +44,7 @@ _LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "mean_squared_error": lambda y, z: losses.mean_squared_error(y, ops.softmax(z)),
 }
 _LOSSES["sparse_categorical_crossentropy"] = _LOSSES["categorical_crossentropy"]
+_CROSSENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 
 
 def loss(training: Training, classes: int, mixed_labels: bool) -> losses.Loss:
@@ -51,7 +52,7 @@ def loss(training: Training, classes: int, mixed_labels: bool) -> losses.Loss:
 
     Its labels are class indexes (batch,), or shares of classes (batch, classes) where images are mixed.
     """
-    if training.loss.endswith("l_crossentropy") and not training.label_smoothing and not mixed_labels:
+    if training.loss in _CROSSENTROPIES and not training.label_smoothing and not mixed_labels:
         return losses.SparseCategoricalCrossentropy(from_logits=True)
     return _ClassLoss(training.loss, classes, training.label_smoothing, mixed_labels)
 

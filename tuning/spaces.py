@@ -1,12 +1,12 @@
 """A spec's space as Keras Tuner's hyperparameters."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import keras_tuner
+from keras_tuner.src.engine.conditions import Parent
 
 from schemas.distributions import BooleanChoice, Choice, FloatRange, IntRange, Range, Value
 from schemas.spaces import Condition, Hyperparameter, Space
@@ -29,16 +29,15 @@ def grid_hyperparameters(space: Space, outside_in: bool = False) -> keras_tuner.
 
 def _collected(space: Space, declare: Any) -> keras_tuner.HyperParameters:
     collected = keras_tuner.HyperParameters()
-    # Keras Tuner knows a conditional parent only within that parent's own conditions.
     lines: dict[str, tuple[Condition, ...]] = {}
     for one in space:
-        above = [condition for own in one.conditions for condition in lines.get(own.parent, ())]
+        # A value whose parent does not exist does not either.
+        above = [condition for own in one.conditions for condition in lines[own.parent]]
         lines[one.name] = tuple(dict.fromkeys([*above, *one.conditions]))
-        with ExitStack() as scopes:
-            for condition in lines[one.name]:
-                scope = collected.conditional_scope(condition.parent, list(condition.values))
-                scopes.enter_context(scope)
-            declare(collected, one)
+        # Not by `conditional_scope`, which looks a second parent up under the conditions of the first.
+        collected._conditions = [Parent(asked.parent, list(asked.values)) for asked in lines[one.name]]
+        declare(collected, one)
+    collected._conditions = []
     return collected
 
 
