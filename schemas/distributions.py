@@ -14,6 +14,7 @@ from marshmallow import ValidationError, fields, missing, post_load
 
 from schemas.fields import (
     Among,
+    Between,
     Boolean,
     Coded,
     Dict,
@@ -68,6 +69,10 @@ class Distribution(ABC):
     @abstractmethod
     def grid_values(self) -> list[Value]:
         """The values that a grid takes, ascending or as listed."""
+
+    def values_to_ends(self) -> list[Value]:
+        """As many, both ends of a range among them: what a walk from the ends takes."""
+        return self.grid_values()
 
     @abstractmethod
     def contains(self, value: Value) -> bool:
@@ -141,6 +146,12 @@ class FloatRange(Range):
             return [tidy(self.at(share)) for share in middles]
         return [tidy(self.on_step(index)) for index in range(self.steps())]
 
+    def values_to_ends(self) -> list[Value]:
+        if self.step is not None:
+            return self.grid_values()
+        last = UNSTEPPED_GRID_VALUES - 1
+        return [tidy(self.at(index / last)) for index in range(last + 1)]
+
 
 @dataclass(frozen=True)
 class IntRange(Range):
@@ -194,6 +205,20 @@ class BooleanChoice(Distribution):
 
     def contains(self, value: Value) -> bool:
         return isinstance(value, bool)
+
+
+def lowest(value: Any) -> Any:
+    """A value that is fixed, or the lowest that it may have."""
+    return min(_extremes(value)) if isinstance(value, Distribution) else value
+
+
+def highest(value: Any) -> Any:
+    """A value that is fixed, or the highest that it may have."""
+    return max(_extremes(value)) if isinstance(value, Distribution) else value
+
+
+def _extremes(given: Distribution) -> list[Any]:
+    return [given.min, given.max] if isinstance(given, Range) else list(given.grid_values())
 
 
 def same(one: Value, other: Value) -> bool:
@@ -255,7 +280,7 @@ class IntRangeSchema(_RangeSchema):
     makes = IntRange
     min = Integer(required=True)
     max = Integer(required=True)
-    step = Integer(load_default=None, allow_none=True)
+    step = Integer(load_default=None, allow_none=True, validate=Between(None, _LARGEST_INTEGER))
 
 
 class ChoiceSchema(DistributionSchema):
@@ -329,6 +354,9 @@ class Tunable(Coded):
         """The distribution with every value in the inner field's own type, or all that is wrong."""
         errors: dict[str, Any] = {}
         changes: dict[str, Any] = {}
+        if isinstance(given, Range) and given.sampling != "linear" and given.min <= 0:
+            text = f"min must be greater than 0 with {given.sampling} sampling."
+            raise ValidationError({"min": [Message("invalid_range", text)]})
         for name in ("min", "max", "default"):
             if getattr(given, name, None) is not None:
                 self._hold(getattr(given, name), errors, changes, name)
@@ -388,8 +416,6 @@ def _check_relations(given: Distribution, errors: dict[str, Any]) -> None:
 def _check_range(given: Range, wrong: Any) -> None:
     if given.min >= given.max:
         wrong("max", "max must be greater than min.")
-    elif given.sampling != "linear" and given.min <= 0:
-        wrong("min", f"min must be greater than 0 with {given.sampling} sampling.")
     elif given.sampling != "linear" and not math.isfinite(given.max / given.min):
         wrong("min", "min is too close to 0.")
     elif given.step is not None:

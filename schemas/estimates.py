@@ -1,28 +1,22 @@
 """What a spec means for a data set: whether they fit together, and what the job would cost."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
-from math import prod
 from typing import Any
 
 from marshmallow import ValidationError
 
 from schemas.augmentation import Augmentation
+from schemas.corners import counted
 from schemas.datasets import Dataset
-from schemas.distributions import Distribution, FloatRange, Range, Value
+from schemas.distributions import Distribution, highest
 from schemas.models import Infeasible, Model
 from schemas.models.layers import Layers
 from schemas.models.transfer import Transfer, may_be_job
 from schemas.preprocessing import Preprocessing
 from schemas.problems import Message, fault
-from schemas.recipe import filled, leaves, model_of
+from schemas.recipe import leaves, model_of
 from schemas.specs import JobSpec
-
-# So many corners of a space are all counted; of more, those that one value after the other leads to.
-_ALL_CORNERS = 256
-# Values between the ends of a range that are tried as well: some sizes turn on the way.
-_TURNS = 10
 
 # Below so many images of a class in validation, one image moves the score of the class by a tenth.
 _FEW_IMAGES = 10
@@ -31,10 +25,19 @@ _HIGH_LEARNING_RATE = 0.1
 
 @dataclass(frozen=True)
 class EarlierNet:
-    """An earlier job's net without its classification head, which was put on ``features`` values."""
+    """An earlier job's net without its classification head, which was put on ``features`` values.
+
+    Args:
+        dataset_digest: what it has learned from.
+        division: seed and split, resolved, by which that was divided.
+        refit: whether it has learned from the validation share as well.
+    """
 
     parameters: int
     features: int
+    dataset_digest: str | None = None
+    division: Any = None
+    refit: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def estimate(
     trials = spec.budget.max_trials if size is None else min(spec.budget.max_trials, size)
     return Estimate(
         trials=trials,
-        epochs=trials * spec.split.folds * int(_highest(spec.document["training"]["epochs"])),
+        epochs=trials * spec.split.folds * int(highest(spec.document["training"]["epochs"])),
         smallest_parameters=smallest,
         largest_parameters=largest,
         training_images=training,
@@ -81,7 +84,9 @@ def estimate(
         warnings=(
             *_grid_warnings(spec),
             *_model_warnings(largest, infeasible, max_parameters),
+            *_space_warnings(spec),
             *_family_warnings(spec),
+            *_seen_warnings(spec, dataset, earlier),
             *_training_warnings(spec, training),
             *_split_warnings(spec, dataset),
         ),
@@ -98,34 +103,17 @@ def _shares(spec: JobSpec, dataset: Dataset) -> tuple[int, int, int]:
     return spec.split.sizes(counts)
 
 
-def _highest(value: Any) -> Any:
-    if isinstance(value, Range):
-        return value.max
-    return max(value.grid_values()) if isinstance(value, Distribution) else value
-
-
 def _parameters(spec: JobSpec, dataset: Dataset, earlier: EarlierNet | None) -> tuple[int, int, bool]:
-    """(fewest, most, whether some model cannot be built), over corners of the space.
-
-    The sections that decide about the size are filled with the ends of what is open in them. What cannot
-    be built is left out.
-    """
+    """(fewest, most, whether some model cannot be built), over corners of the space."""
     sections = {name: spec.document[name] for name in ("preprocessing", "augmentation", "model")}
-    ends = {name: _ends(value) for name, value in leaves(sections) if isinstance(value, Distribution)}
-    ends = {name: values for name, values in ends.items() if len(values) > 1}
     refusals: list[tuple[str, str]] = []
 
-    found = {name: filled(section, {}, name) for name, section in sections.items()}
-    places = {name: _place(found, name) for name in ends}
-
-    def count(values: Mapping[str, Value]) -> int | None:
-        # In place: hundreds of corners differ in one value each.
-        for name, value in values.items():
-            holder, key = places[name]
-            holder[key] = value
+    def count(found: Mapping[str, Any]) -> int | None:
         section = "preprocessing"
         try:
-            shape = Preprocessing(**found["preprocessing"]).prepared(dataset.shape)
+            preprocessing = Preprocessing(**found["preprocessing"])
+            shape = preprocessing.prepared(dataset.shape)
+            preprocessing.fits(dataset.samples, dataset.shape)
             section = "augmentation"
             Augmentation(**found["augmentation"]).fits(shape)
             section = "model"
@@ -135,71 +123,17 @@ def _parameters(spec: JobSpec, dataset: Dataset, earlier: EarlierNet | None) -> 
             refusals.append((section, str(error)))
             return None
 
-    counts = _over_corners(ends, count)
+    counts = counted(spec.space, sections, count)
     if not counts:
         section, reason = refusals[0]
         raise fault("infeasible_model", f"No such model can be built: {reason}.", section)
     return min(counts), max(counts), bool(refusals)
 
 
-def _place(document: Any, name: str) -> tuple[Any, Any]:
-    """The object or list in which the value of that name stands, and its key there."""
-    *path, last = name.split(".")
-    for part in path:
-        document = document[int(part)] if isinstance(document, list) else document[part]
-    return document, int(last) if isinstance(document, list) else last
-
-
 def _knowing(model: Model, earlier: EarlierNet | None) -> Model:
     if earlier is None or not isinstance(model, Transfer):
         return model
     return replace(model, earlier_parameters=earlier.parameters, earlier_features=earlier.features)
-
-
-Count = Callable[[Mapping[str, Value]], int | None]
-
-
-def _over_corners(ends: Mapping[str, Sequence[Value]], count: Count) -> list[int]:
-    """What some corners count, the smallest and the largest among them.
-
-    All corners of a small space. Of a large one, from the lowest corner downwards and from the highest
-    upwards, one value after the other: exact where values move the count each in its own direction.
-    """
-    if prod(map(len, ends.values())) <= _ALL_CORNERS:
-        corners = (dict(zip(ends, values, strict=True)) for values in product(*ends.values()))
-        return [found for found in map(count, corners) if found is not None]
-    low = {name: values[0] for name, values in ends.items()}
-    high = {name: values[-1] for name, values in ends.items()}
-    return [*_descent(low, ends, count, 1), *_descent(high, ends, count, -1)]
-
-
-def _descent(
-    corner: dict[str, Value], ends: Mapping[str, Sequence[Value]], count: Count, sign: int
-) -> list[int]:
-    """Counts on the way from a corner to one that has fewer (``sign`` 1) or more (-1) parameters."""
-    best = count(corner)
-    seen = [best]
-    for name, values in ends.items():
-        for value in values:
-            if value == corner[name]:
-                continue
-            found = count({**corner, name: value})
-            seen.append(found)
-            if found is not None and (best is None or sign * found < sign * best):
-                best, corner = found, {**corner, name: value}
-    return [found for found in seen if found is not None]
-
-
-def _ends(given: Distribution) -> list[Value]:
-    """The values that may change the size of a model: both ends, some between them, every name."""
-    if isinstance(given, FloatRange):
-        return [given.min]
-    if not isinstance(given, Range):
-        values = given.grid_values()
-        # A choice of real numbers is a rate or a share: no size.
-        return values[:1] if isinstance(values[0], float) else values
-    low, high = int(given.min), int(given.max)
-    return list(range(low, high + 1)) if high - low <= _TURNS else [low, high]
 
 
 def _grid_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
@@ -224,6 +158,26 @@ def _model_warnings(largest: int, infeasible: bool, limit: int) -> Iterator[dict
         yield _warning("infeasible_model", "/model", text)
 
 
+def _space_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
+    existing = {one.name for one in spec.space}
+    for name, value in leaves(spec.document):
+        if isinstance(value, Distribution) and name not in existing:
+            text = f"{name} never exists: what its condition asks for is fixed otherwise."
+            yield _warning("never_exists", "/" + name.replace(".", "/"), text)
+
+
+def _seen_warnings(spec: JobSpec, dataset: Dataset, earlier: EarlierNet | None) -> Iterator[dict[str, Any]]:
+    """A score on images that the backbone has learned from is no honest one."""
+    if earlier is None or earlier.dataset_digest != dataset.digest:
+        return
+    if earlier.division != spec.division:
+        text = "The earlier job divided this data set in another way: its model knows images of every share."
+        yield _warning("images_known", "/model/job", text)
+    elif earlier.refit:
+        text = "The earlier job's model has learned from the validation share: only the test share is new."
+        yield _warning("images_known", "/model/job", text)
+
+
 def _family_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
     model = spec.document["model"]
     last = model["layers"][-1] if model["family"] == Layers.family else {}
@@ -239,19 +193,27 @@ def _transfer_warnings(model: Mapping[str, Any], scaling: Any) -> Iterator[dict[
     if scaling != "unit":
         text = "Pretrained nets expect the range that `unit` scaling gives them."
         yield _warning("scaling_not_unit", "/preprocessing/scaling", text)
-    if not may_be_job(model["backbone"]) and model["weights"] == "none" and _highest(model["frozen_epochs"]):
+    if not may_be_job(model["backbone"]) and model["weights"] == "none" and highest(model["frozen_epochs"]):
         text = "With `weights: none` a frozen backbone is a random one: `frozen_epochs: 0` trains all."
         yield _warning("frozen_at_random", "/model/frozen_epochs", text)
 
 
 def _training_warnings(spec: JobSpec, training: int) -> Iterator[dict[str, Any]]:
     section = spec.document["training"]
-    if _highest(section["batch_size"]) > training:
+    if highest(section["batch_size"]) > training:
         text = f"A batch may be larger than the {training:,} images of the training share."
         yield _warning("batch_exceeds_training", "/training/batch_size", text)
-    if (rate := _highest(section["learning_rate"])) > _HIGH_LEARNING_RATE:
-        text = f"A learning rate of {rate:g} is above {_HIGH_LEARNING_RATE}: training may not converge."
-        yield _warning("learning_rate_high", "/training/learning_rate", text)
+    for place, value in _rates(spec):
+        if value is not None and (rate := highest(value)) > _HIGH_LEARNING_RATE:
+            text = f"A learning rate of {rate:g} is above {_HIGH_LEARNING_RATE}: training may not converge."
+            yield _warning("learning_rate_high", place, text)
+
+
+def _rates(spec: JobSpec) -> Iterator[tuple[str, Any]]:
+    model, section = spec.document["model"], spec.document["training"]
+    yield "/training/learning_rate", section["learning_rate"]
+    yield "/training/schedule/high", section["schedule"].get("high")
+    yield "/model/fine_tune_learning_rate", model.get("fine_tune_learning_rate")
 
 
 def _split_warnings(spec: JobSpec, dataset: Dataset) -> Iterator[dict[str, Any]]:

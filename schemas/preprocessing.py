@@ -1,5 +1,6 @@
 """What is done to every image, in training and in the model that is handed out."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ SCALINGS = ("unit", "standardize", "none")
 COLORS = ("keep", "grayscale", "rgb")
 
 MAX_SIDE = 2048
+# Images that are resized are kept as such in memory, in 32-bit floats.
+MAX_PREPARED_BYTES = 4 * 2**30
+_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,16 @@ class Preprocessing:
             return tuple(shape)
         height, width = shape[:2] if self.image_size is None else both(self.image_size)
         return height, width, self._channels(shape[2])
+
+    def fits(self, images: int, shape: Sequence[int]) -> None:
+        """Raises Infeasible where so many inputs of ``shape`` take too much memory when they are prepared."""
+        prepared = self.prepared(shape)
+        size = images * math.prod(prepared) * _FLOAT_BYTES
+        if prepared != tuple(shape) and size > MAX_PREPARED_BYTES:
+            raise Infeasible(
+                f"{images:,} images of {' x '.join(map(str, prepared))} take {size / 2**30:.1f} GiB, "
+                f"at most {MAX_PREPARED_BYTES / 2**30:.0f} are kept: make `preprocessing.image_size` smaller"
+            )
 
     def _channels(self, channels: int) -> int:
         if self.color == "keep":

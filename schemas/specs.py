@@ -97,6 +97,12 @@ class JobSpec:
         return {named} if named and may_be_job(model["backbone"]) else set()
 
     @property
+    def division(self) -> Any:
+        """What decides which image is in which share."""
+        resolved = self.resolved
+        return {"seed": resolved["seed"], "split": resolved["split"]}
+
+    @property
     def resolved(self) -> dict[str, Any]:
         """The spec as JSON, with every default written out; loading it gives the same spec."""
         dumped: dict[str, Any] = JobSpecSchema().dump(self.document)

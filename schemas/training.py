@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from schemas.distributions import Tunable
+from marshmallow import validates_schema
+
+from schemas.distributions import Distribution, Tunable, highest, lowest
 from schemas.fields import Among, Between, Boolean, Integer, List, Nested, Number, Sized, StrictSchema, String
 from schemas.metrics import METRICS, MONITORS
-from schemas.schedules import Schedule, ScheduleField, schedule_of
+from schemas.problems import fault
+from schemas.schedules import Cyclical, Schedule, ScheduleField, schedule_of
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta", "lion")
 WITH_MOMENTUM = ("sgd", "rmsprop")
@@ -155,3 +158,18 @@ class TrainingSchema(StrictSchema):
         validate=Sized(max=len(METRICS)),
         metadata={"description": "Of every epoch; loss, accuracy and the objective are always there."},
     )
+
+    @validates_schema
+    def cycles(self, data: dict[str, Any], **_: Any) -> None:
+        """The rate goes up from ``low``: there has to be something above it."""
+        schedule = data["schedule"]
+        if not _may_be(schedule["type"], Cyclical.type) or schedule["low"] is None:
+            return
+        high = data["learning_rate"] if schedule["high"] is None else schedule["high"]
+        if lowest(schedule["low"]) > highest(high):
+            text = "low must not be above high, which is the learning rate unless it is given."
+            raise fault("invalid_range", text, "schedule", "low")
+
+
+def _may_be(value: Any, wanted: str) -> bool:
+    return value.contains(wanted) if isinstance(value, Distribution) else bool(value == wanted)

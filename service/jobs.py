@@ -185,13 +185,16 @@ def _estimated(spec: JobSpec, dataset: Dataset) -> Estimate:
 def _earlier_net(spec: JobSpec) -> EarlierNet | None:
     """What is known of the earlier job's net that the spec starts from, if it names one."""
     for job_id in spec.earlier_jobs:
+        session, project = context.session(), context.project()
         try:
-            known = jobs.result(context.session(), context.project(), job_id)
+            earlier, known = jobs.get(session, project, job_id), jobs.result(session, project, job_id)
         except NotFound as error:
             raise fault("job_not_found", error.detail, "model", "job") from None
         if known is None or "backbone" not in known:
             raise fault("job_not_succeeded", f"Job {job_id} has no model (yet).", "model", "job")
-        return EarlierNet(**known["backbone"])
+        digest = known["reproducibility"]["dataset_digest"]
+        division = {"seed": earlier.spec["seed"], "split": earlier.spec["split"]}
+        return EarlierNet(**known["backbone"], dataset_digest=digest, division=division, refit=known["refit"])
     return None
 
 

@@ -85,7 +85,7 @@ def augmented(net: keras.Model, augmentation: Augmentation, scaling: Scaling) ->
 
 def _range(scaling: Scaling, shape: Sequence[int]) -> tuple[float, Any]:
     """Offset and spread of the inputs' values. Features have units of their own, and so a spread each."""
-    if len(shape) != 3 and np.ndim(scaling.scale):
+    if len(shape) != 3:
         return 0.0, scaling.scale
     return scaling.low, (scaling.high - scaling.low) or 1.0
 

@@ -140,7 +140,9 @@ def _verify(file: Path, test: Share, measured: Metrics | None) -> dict[str, floa
     loaded = keras.saving.load_model(file, compile=False, safe_mode=True)
     if measured is None:
         return None
-    again, before = (found["accuracy"] or 0.0 for found in (training.evaluate(loaded, test), measured))
+    again, before = training.evaluate(loaded, test)["accuracy"], measured["accuracy"]
+    if again is None or before is None:
+        raise VerificationFailed("the model's predictions for the test share are not finite")
     difference = abs(again - before)
     # Half an image: rounding may not move a single prediction.
     if difference > 0.5 / len(test.y):

@@ -13,6 +13,7 @@ import numpy as np
 
 from schemas.preprocessing import Preprocessing
 from tuning.data import Array
+from tuning.devices import for_prediction
 
 # Images that are prepared at once.
 _BATCH = 256
@@ -48,7 +49,10 @@ class Scaling:
 
     def layer(self) -> keras.layers.Layer:
         scale, offset = np.asarray(self.scale), np.asarray(self.offset)
-        return keras.layers.Rescaling(_plain(1.0 / scale), _plain(-offset / scale), name="scaling")
+        # Whole numbers above 256 are not exact in 16 bits: what comes in raw is scaled in 32.
+        return keras.layers.Rescaling(
+            _plain(1.0 / scale), _plain(-offset / scale), dtype="float32", name="scaling"
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -93,10 +97,16 @@ class Preparation:
         return keras.ops.image.rgb_to_grayscale(pixels[..., :3])
 
     def apply(self, x: Array) -> Array:
-        """Raw inputs (N, *raw_shape) to prepared ones (N, *shape); the same array if nothing is to do."""
+        """Raw inputs (N, *raw_shape) to prepared ones (N, *shape); the same array if nothing is to do.
+
+        Raises:
+            Infeasible: they would take more memory than there may be.
+        """
         if self.shape == self.raw_shape:
             return x
+        self.preprocessing.fits(len(x), self.raw_shape)
         pixels = keras.Input(shape=self.raw_shape)
         model = keras.Model(pixels, self.layers(pixels))
+        for_prediction(model)
         prepared: Array = model.predict(x, batch_size=_BATCH, verbose=0)
         return prepared

@@ -68,7 +68,7 @@ def _bounds(given: Range, kind: type) -> dict[str, Any]:
 
 
 def _declare_grid(collected: keras_tuner.HyperParameters, one: Hyperparameter, outside_in: bool) -> None:
-    values = one.distribution.grid_values()
+    values = one.distribution.values_to_ends() if outside_in else one.distribution.grid_values()
     if outside_in and not isinstance(values[0], (str, bool)):
         values = from_both_ends(values)
     default = one.distribution.default

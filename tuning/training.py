@@ -19,6 +19,7 @@ from schemas.trials import Epoch
 from tuning import models
 from tuning.augmentation import augmented
 from tuning.data import Array
+from tuning.devices import accelerators, compiles, for_prediction
 from tuning.metrics import finite, measured, softmax
 from tuning.mixing import Mixing
 from tuning.models import Materials
@@ -130,9 +131,11 @@ def train(
         Infeasible: the training as asked for cannot be.
         NonFiniteObjective: and whatever the reporter raises.
     """
-    watcher = _Watcher(trained, validation, objective, reporter, progress, fold)
+    epochs = trained.recipe.training.epochs
     for phase, first in _phases(trained.recipe):
-        _fit(trained, phase, first, first + phase.epochs, share, [watcher])
+        last = first + phase.epochs
+        watcher = _Watcher(trained, validation, objective, reporter, progress, fold, may_stop=last == epochs)
+        _fit(trained, phase, first, last, share, [watcher])
 
 
 def train_blindly(
@@ -146,6 +149,9 @@ def train_blindly(
 
     Args:
         rates: those that the trial's epochs had, for a schedule that followed the validation loss.
+
+    Raises:
+        NonFiniteObjective: the loss of none of those epochs is finite.
     """
     chooser = _LowestLoss(trained, reporter, share, epochs)
     callbacks: list[keras.callbacks.Callback] = [chooser]
@@ -155,6 +161,10 @@ def train_blindly(
         last = min(first + phase.epochs, epochs)
         if first < last:
             _fit(trained, phase, first, last, share, callbacks)
+    if not math.isfinite(chooser.loss):
+        raise NonFiniteObjective(
+            "The refit diverged; with `refit: false` the best trial's own weights are kept."
+        )
     trained.net.set_weights(chooser.weights)
     return chooser.epoch
 
@@ -199,9 +209,9 @@ def _compile(trained: Trainee, rate: Any) -> None:
         optimizer=optimizer(training, rate),
         loss=loss(training, trained.classes, mixes),
         metrics=[accuracy(name="accuracy")],
-        jit_compile="auto" if _is_compiled() else False,
+        jit_compile="auto" if compiles() else False,
     )
-    _for_prediction(trained.net)
+    for_prediction(trained.net)
 
 
 def _fed(trained: Trainee, share: Share, batch: int, first: int) -> dict[str, Any]:
@@ -232,7 +242,7 @@ def evaluate(model: keras.Model, share: Share, names: Sequence[str] = ALWAYS) ->
 
 def predict(model: keras.Model, x: Array) -> Array:
     """Predictions (N, classes) for inputs (N, ...)."""
-    _for_prediction(model)
+    for_prediction(model)
     predictions: Array = model.predict(x, batch_size=EVALUATION_BATCH, verbose=0)
     return predictions
 
@@ -242,23 +252,6 @@ def metric_names(training: Training, objective: Objective) -> list[str]:
     early = training.early_stopping
     judged = [objective.metric, *([early.monitor] if early else [])]
     return list(dict.fromkeys([*ALWAYS, *training.metrics, *(name.removeprefix("val_") for name in judged)]))
-
-
-def accelerators() -> list[str]:
-    """GPUs that the backend sees in this process."""
-    names: list[str] = [str(name) for name in keras.distribution.list_devices()]
-    return [name.upper() for name in names if "cpu" not in name.lower()]
-
-
-def _is_compiled() -> bool:
-    """TensorFlow's XLA makes small convolutional nets about twice as slow on CPUs."""
-    return bool(accelerators()) or keras.backend.backend() != "tensorflow"
-
-
-def _for_prediction(model: keras.Model) -> None:
-    """Keras compiles a model that it predicts with unless told not to."""
-    if not _is_compiled():
-        model.jit_compile = False
 
 
 class _Interrupter(keras.callbacks.Callback):  # type: ignore[misc]
@@ -289,12 +282,17 @@ class _LowestLoss(_Interrupter):
             return
         found = measured(softmax(predict(self.net, self.share.x)), self.share.y, ["loss"])["loss"]
         known = math.inf if found is None else found
-        if not self.weights or known < self.loss:
+        if known < self.loss:
             self.loss, self.epoch, self.weights = known, epoch + 1, self.net.get_weights()
 
 
 class _Watcher(_Interrupter):
-    """Scores and reports every epoch, keeps the weights of the best, and ends what no longer improves."""
+    """Scores and reports every epoch, keeps the weights of the best, and ends what no longer improves.
+
+    Args:
+        may_stop: in the last phase only: a head that no longer improves on a frozen backbone is when
+            fine-tuning should begin, and a refit has to have the same phases.
+    """
 
     def __init__(
         self,
@@ -304,6 +302,8 @@ class _Watcher(_Interrupter):
         reporter: Reporter,
         progress: Progress,
         fold: int,
+        *,
+        may_stop: bool,
     ) -> None:
         super().__init__(reporter)
         training = trained.recipe.training
@@ -314,7 +314,7 @@ class _Watcher(_Interrupter):
         self.progress = progress
         self.fold = fold
         # Keras' own, told of our metrics: they look at values that `fit` does not have.
-        self.followers = [*_early_stopping(training), *_plateau(training.schedule)]
+        self.followers = [*(_early_stopping(training) if may_stop else []), *_plateau(training.schedule)]
         self.began, self.rate = 0.0, 0.0
 
     def on_train_begin(self, logs: Any = None) -> None:

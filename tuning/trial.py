@@ -15,6 +15,7 @@ from schemas.specs import JobSpec
 from schemas.trials import Epoch
 from tuning import training
 from tuning.data import Array, Arrays, DatasetUnavailable, DatasetUnreadable, Indices, divide
+from tuning.devices import accelerators
 from tuning.metrics import mean_of
 from tuning.models import Materials, WeightsUnavailable
 from tuning.preprocessing import Preparation
@@ -184,7 +185,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def device() -> str:
-    found = training.accelerators()
+    found = accelerators()
     return found[0] if found else "CPU"
 
 

@@ -27,7 +27,8 @@ MAX_COUNT = 65_536
 
 ACTIVATIONS = (*parts.ACTIVATIONS, "softmax")
 INITIALIZERS = parts.INITIALIZERS
-BIAS_INITIALIZERS = ("zeros", "ones", *INITIALIZERS)
+# A bias has one dimension, orthogonal needs two.
+BIAS_INITIALIZERS = ("zeros", "ones", *(name for name in INITIALIZERS if name != "orthogonal"))
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 PADDINGS = ("valid", "same")
 REGULARIZERS = ("l1", "l2", "l1_l2")

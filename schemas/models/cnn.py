@@ -58,6 +58,11 @@ class Cnn(Model):
             if not height or not width:
                 raise Infeasible(self._no_room(block, shape))
         if self.attention == "self":
+            if height * width > parts.MAX_PLACES:
+                raise Infeasible(
+                    f"self-attention looks at every pair of places of a {height} x {width} map; "
+                    f"there may be {parts.MAX_PLACES:,} at most"
+                )
             total += self_attention(channels)
         features = channels if self.head != "flatten" else height * width * channels
         for units in self.hidden:

@@ -5,6 +5,9 @@ from typing import Any
 from schemas.distributions import Tunable
 from schemas.fields import Among, Between, Integer, Number, String
 
+# Attention compares every place of a map with every other: so many have 16 million pairs.
+MAX_PLACES = 4096
+
 ACTIVATIONS = (
     "relu",
     "relu6",

@@ -12,8 +12,6 @@ from schemas.models.family import FamilySchema, Infeasible, Model, images
 
 # Units of the hidden layer in each block, for every channel (Dosovitskiy et al. 2021, table 1).
 EXPANSION = 4
-# Attention looks at every pair of patches: 4096 of them are 64 MiB for each head and image.
-MAX_PATCHES = 4096
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,10 @@ class Vit(Model):
         if size > min(height, width):
             raise Infeasible(f"a patch_size of {size} is larger than an image of {height} x {width}")
         rows, columns = -(-height // size), -(-width // size)
-        if rows * columns > MAX_PATCHES:
+        if rows * columns > parts.MAX_PLACES:
             raise Infeasible(
                 f"a patch_size of {size} cuts an image of {height} x {width} into {rows * columns:,} "
-                f"patches; attention looks at every pair of them, so there may be {MAX_PATCHES:,} at most"
+                f"patches; attention looks at every pair of them: {parts.MAX_PLACES:,} at most"
             )
         return rows, columns
 

@@ -1,5 +1,6 @@
 """What a spec means for a data set: what it costs, and whether any trial of it could run."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -308,6 +309,95 @@ def test_freezing_a_backbone_that_has_learned_nothing_is_warned_of() -> None:
     new = {"family": "transfer", "weights": "none"}
     assert warned(loaded(new, preprocessing=sizes)) == {"frozen_at_random": "/model/frozen_epochs"}
     assert warned(loaded({**new, "frozen_epochs": 0}, preprocessing=sizes)) == {}
+
+
+def test_rates_elsewhere_may_be_high_as_well() -> None:
+    cyclical = {"type": "cyclical", "high": 90}
+    assert warned(loaded(training={"schedule": cyclical})) == {
+        "learning_rate_high": "/training/schedule/high"
+    }
+    net = {"family": "transfer", "fine_tune_learning_rate": 50}
+    assert warned(loaded(net, preprocessing={"image_size": 32})) == {
+        "learning_rate_high": "/model/fine_tune_learning_rate"
+    }
+
+
+def test_a_value_that_never_exists_is_warned_of() -> None:
+    momentum = {"type": "float", "min": 0.1, "max": 0.9, "when": {"training.optimizer": ["sgdd"]}}
+    assert warned(loaded(training={"momentum": momentum})) == {"never_exists": "/training/momentum"}
+
+
+@pytest.mark.parametrize(
+    ("digest", "seed", "refit", "expected"),
+    [
+        (DIGITS.digest, 0, True, {"images_known": "/model/job"}),
+        (DIGITS.digest, 0, False, {}),
+        (DIGITS.digest, 1, False, {"images_known": "/model/job"}),
+        ("another", 1, True, {}),
+    ],
+)
+def test_images_that_a_backbone_has_learned_from_are_warned_of(
+    digest: str, seed: int, refit: bool, expected: dict[str, str]
+) -> None:
+    """Scores on them are not what they seem."""
+    spec = loaded({"family": "transfer", "backbone": "job", "job": "job_1"})
+    known = EarlierNet(1000, 7, digest, {**spec.division, "seed": seed}, refit)
+    warnings = estimate(spec, DIGITS, LIMIT, known).warnings
+    assert {warning["code"]: warning["pointer"] for warning in warnings} == expected
+
+
+# Corners
+
+
+def test_a_value_counts_only_where_its_condition_holds() -> None:
+    batch_norm = {"type": "boolean"}
+    filters = {"type": "choice", "values": [256, 512], "when": {"model.batch_norm": [True]}}
+    found = priced(loaded({"blocks": 1, "batch_norm": batch_norm, "filters": filters}))
+    smallest = priced(loaded({"blocks": 1, "batch_norm": False}))
+    largest = priced(loaded({"blocks": 1, "batch_norm": True, "filters": 512}))
+    assert found.smallest_parameters == smallest.smallest_parameters
+    assert found.largest_parameters == largest.largest_parameters
+
+
+def test_a_model_far_from_both_ends_is_found() -> None:
+    side = {"type": "choice", "values": [16, 96, 20]}
+    training = {"family": "transfer", "backbone": "xception", "weights": "none", "frozen_epochs": 0}
+    opened = {
+        "dense_units": {"type": "int", "min": 1, "max": 10},
+        "activation": {"type": "choice", "values": ["relu", "elu", "gelu", "tanh"]},
+    }
+    spec = loaded({**training, **opened}, preprocessing={"image_size": [side, side]})
+    assert warned(spec) == {"infeasible_model": "/model"}
+
+
+def test_many_values_of_many_layers_are_priced_at_once() -> None:
+    units = {"type": "choice", "values": list(range(1, 257))}
+    layers = [{"type": "Dense", "units": units} for _ in range(150)]
+    spec = loaded({"family": "layers", "layers": [{"type": "Flatten"}, *layers]})
+    start = time.perf_counter()
+    found = priced(spec)
+    assert time.perf_counter() - start < 5
+    assert found.smallest_parameters == 65 + 149 * 2 + 2 * 10
+    assert found.largest_parameters == 65 * 256 + 149 * 257 * 256 + 257 * 10
+
+
+def test_images_that_would_fill_the_memory_are_refused() -> None:
+    assert refusal(loaded(preprocessing={"image_size": 2048})) == ("/preprocessing", "infeasible_model")
+    either = {"type": "choice", "values": [16, 2048]}
+    assert warned(loaded(preprocessing={"image_size": either})) == {"infeasible_model": "/model"}
+
+
+def test_attention_to_too_many_places_is_refused() -> None:
+    large = replace(DIGITS, shape=(256, 256, 1))
+    net = {"blocks": 1, "attention": "self", "head": "global_average"}
+    assert refusal(loaded(net), large) == ("/model", "infeasible_model")
+    assert priced(loaded({**net, "blocks": 2}), large).smallest_parameters > 0
+
+
+def test_augmentation_that_no_value_allows_is_refused() -> None:
+    jitter = {"type": "float", "min": 0.1, "max": 0.4}
+    assert refusal(loaded(augmentation={"color_jitter": jitter})) == ("/augmentation", "infeasible_model")
+    assert warned(loaded(augmentation={"color_jitter": {**jitter, "min": 0.0}})) == {}
 
 
 # Where it does not fit is where it is told.

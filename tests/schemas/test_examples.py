@@ -11,6 +11,7 @@ import pytest
 from schemas.datasets import BUILTINS
 from schemas.estimates import estimate
 from schemas.schedules import SCHEDULES
+from schemas.spaces import points
 from schemas.specs import JobSpec, load_spec
 
 ROOT = Path(__file__).parents[2]
@@ -219,6 +220,13 @@ WANTED: list[tuple[str, str, Callable[[JobSpec], bool]]] = [
 ]
 
 
+WARNINGS = {
+    "grid-that-explodes": {"grid_exceeds_budget", "grid_without_step"},
+    # Without a network there are no weights of ImageNet.
+    "transfer-freeze-unfreeze": {"frozen_at_random"},
+}
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_an_example_resolves_to_the_same_again(name: str) -> None:
     spec = load_spec(DOCUMENTS[name])
@@ -232,8 +240,16 @@ def test_an_example_leaves_something_open_and_can_be_built_in_every_corner(name:
     price = estimate(spec, BUILTINS[spec.dataset], LARGE_ENOUGH)
     assert len(spec.space) > 0
     assert price.trials == spec.budget.max_trials
-    expected = {"grid_exceeds_budget", "grid_without_step"} if name == "grid-that-explodes" else set()
-    assert {warning["code"] for warning in price.warnings} == expected
+    assert {warning["code"] for warning in price.warnings} == WARNINGS.get(name, set())
+
+
+def test_every_schedule_is_tried_with_the_values_that_it_has() -> None:
+    spec = load_spec(DOCUMENTS["schedules-compared"])
+    tried = [(one[SCHEDULE], one.get("training.schedule.factor")) for one in points(spec.space)]
+    with_factor = [(kind, factor) for kind in ("step", "plateau") for factor in (0.1, 0.3)]
+    without = [(kind, None) for kind in set(SCHEDULES) - {"step", "plateau"}]
+    assert sorted(tried, key=str) == sorted(with_factor + without, key=str)
+    assert spec.budget.max_trials == len(tried), "the budget has room for all"
 
 
 def test_every_example_says_what_it_shows() -> None:

@@ -484,6 +484,54 @@ def test_fifty_open_values_are_counted_at_once() -> None:
     assert size == 6**10
 
 
+def test_a_chain_of_shared_parents_is_counted_at_once() -> None:
+    opened: dict[str, Distribution] = {f"p{index}": open_choice("x", "y") for index in range(41)}
+    for index in range(40):
+        opened[f"c{index}"] = open_choice(1, 2, when={f"p{index}": ["x"], f"p{index + 1}": ["x"]})
+    start = time.perf_counter()
+    size = Space.of(opened.items(), {}).size()
+    assert time.perf_counter() - start < 0.5
+    # (ways that end in y, ways that end in x), from parent to parent.
+    ends_y, ends_x = 1, 1
+    for _ in range(40):
+        ends_y, ends_x = ends_y + ends_x, ends_y + 2 * ends_x
+    assert size == ends_y + ends_x
+
+
+def test_conditions_that_tie_too_much_together_are_refused() -> None:
+    opened: dict[str, Distribution] = {f"p{index}": open_choice("x", "y") for index in range(40)}
+    for index in range(20):
+        opened[f"c{index}"] = open_choice(
+            1, 2, when={f"p{index}": ["x"], f"p{39 - index}": ["x"], "p0": ["x"]}
+        )
+    for index in range(30):
+        parents = {f"p{(index * step) % 40}": ["x"] for step in (3, 7, 11, 13)}
+        opened[f"d{index}"] = open_choice(1, 2, when=parents)
+    start = time.perf_counter()
+    with pytest.raises(ValidationError, match="tie too many values together"):
+        Space.of(opened.items(), {}).size()
+    assert time.perf_counter() - start < 5
+
+
+def test_the_child_of_what_never_exists_does_not_either() -> None:
+    opened: dict[str, Distribution] = {
+        "a": open_choice(1, 2, when={"fixed": ["y"]}),
+        "b": open_choice(1, 2, when={"a": [1]}),
+        "c": open_choice(1, 2, when={"b": [1]}),
+        "d": open_choice(1, 2),
+    }
+    space = Space.of(opened.items(), {"fixed": "x"})
+    assert [one.name for one in space] == ["d"]
+    assert space.size() == 2
+
+
+def test_a_condition_asks_in_the_type_that_the_parent_draws() -> None:
+    rate = open_choice(1.0, 0.5)
+    space = Space.of([("rate", rate), ("child", open_choice(1, 2, when={"rate": [1, 0.5]}))], {})
+    asked = [condition.values for one in space for condition in one.conditions]
+    assert [[type(value) for value in values] for values in asked] == [[float, float]]
+
+
 def test_children_of_many_parents_are_counted_exactly() -> None:
     parents = {f"p{index}": open_choice(*"abcdef") for index in range(8)}
     opened: dict[str, Distribution] = dict(parents)

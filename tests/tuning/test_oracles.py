@@ -61,6 +61,34 @@ STEPPED_PARENT: Space = {
         "l2": {"type": "choice", "values": [0.0, 0.1, 0.2], "when": {"model.dropout": [0.3]}},
     }
 }
+# A value with two parents, of which one has none; and numbers that JSON writes in two ways.
+TWO_PARENTS: Space = {
+    "model": {"batch_norm": {"type": "boolean"}},
+    "training": {
+        "optimizer": {"type": "choice", "values": ["adam", "sgd"]},
+        "nesterov": {"type": "boolean", "when": {"training.optimizer": ["sgd"]}},
+        "momentum": {
+            "type": "choice",
+            "values": [0.5, 0.9],
+            "when": {"training.nesterov": [True], "training.optimizer": ["sgd"], "model.batch_norm": [True]},
+        },
+    },
+}
+MIXED_NUMBERS: Space = {
+    "training": {
+        "learning_rate": {"type": "choice", "values": [1.0, 0.5, 0.1]},
+        "momentum": {"type": "choice", "values": [0.1, 0.2], "when": {"training.learning_rate": [1, 0.5]}},
+    }
+}
+# What a fixed value rules out takes its children with it.
+NEVER: Space = {
+    "training": {
+        "optimizer": "adam",
+        "nesterov": {"type": "boolean", "when": {"training.optimizer": ["sgd"]}},
+        "momentum": {"type": "float", "min": 0.1, "max": 0.9, "when": {"training.nesterov": [True]}},
+        "batch_size": {"type": "choice", "values": [16, 32]},
+    }
+}
 DEFAULTS: Space = {
     "model": {
         "filters": {"type": "choice", "values": [4, 8, 16], "default": 8},
@@ -95,6 +123,9 @@ SPACES = {
     "defaults": (DEFAULTS, 3 * 2 * (1 + 3)),
     "logs": (LOGS, 5 * 4 * 8),
     "fixed": (FIXED, 1),
+    "two_parents": (TWO_PARENTS, 3 + 4),
+    "mixed_numbers": (MIXED_NUMBERS, 2 + 2 + 1),
+    "never": (NEVER, 2),
 }
 CONTINUOUS: Space = {
     "model": {"dropout": {"type": "float", "min": 0.0, "max": 0.5}, **FLAT["model"]},

@@ -7,7 +7,8 @@ import pytest
 from marshmallow import ValidationError
 
 from schemas.models.family import Infeasible
-from schemas.models.vit import MAX_PATCHES, Vit, VitSchema
+from schemas.models.parts import MAX_PLACES
+from schemas.models.vit import Vit, VitSchema
 from schemas.problems import error_items
 
 SMALL = Vit(patch_size=4, width=8, depth=1, heads=2, dropout=0.1)
@@ -65,7 +66,7 @@ def test_a_patch_larger_than_the_image_is_infeasible(shape: tuple[int, ...]) -> 
 
 def test_more_patches_than_attention_can_take_are_infeasible() -> None:
     assert replace(SMALL, patch_size=1).count_parameters((64, 64, 1), 10) > 0
-    with pytest.raises(Infeasible, match=f"65 x 64 into 4,160 patches.*{MAX_PATCHES:,} at most"):
+    with pytest.raises(Infeasible, match=f"65 x 64 into 4,160 patches.*{MAX_PLACES:,} at most"):
         replace(SMALL, patch_size=1).count_parameters((65, 64, 1), 10)
 
 
