@@ -98,7 +98,7 @@ class AugmentationSchema(StrictSchema):
     noise = _share(
         1.0,
         "Deviation of Gaussian noise on every pixel, as a share of the pixels' range; for rows of features, "
-        "as a share of what `preprocessing.scaling` divides each feature by.",
+        "of what `preprocessing.scaling` divides each feature by, or of its range if it is `none`.",
     )
     color_jitter = _share(1.0, "Brightness, contrast, saturation and (by a quarter) hue at once; 3 channels.")
     erasing = _share(1.0, "Share of the images in which a rectangle of 2 to 33 % of the area is made grey.")

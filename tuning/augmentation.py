@@ -85,9 +85,11 @@ def augmented(net: keras.Model, augmentation: Augmentation, scaling: Scaling) ->
 
 def _range(scaling: Scaling, shape: Sequence[int]) -> tuple[float, Any]:
     """Offset and spread of the inputs' values. Features have units of their own, and so a spread each."""
-    if len(shape) != 3:
-        return 0.0, scaling.scale
-    return scaling.low, (scaling.high - scaling.low) or 1.0
+    spread = np.asarray(scaling.high) - np.asarray(scaling.low)
+    if len(shape) == 3:
+        return scaling.low, float(spread) or 1.0
+    is_scaled = bool(np.ndim(scaling.scale))
+    return 0.0, scaling.scale if is_scaled else np.where(spread == 0, 1.0, spread)
 
 
 class RandomCropping(layers.Layer):  # type: ignore[misc]

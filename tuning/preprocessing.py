@@ -23,21 +23,21 @@ _BATCH = 256
 class Scaling:
     """``x -> (x - offset) / scale``, learned from the inputs that are trained on.
 
-    One pair of numbers for all pixels of images; one for each feature of rows, since features have units of
-    their own.
+    One number each for all pixels of images; one for each feature of rows, since features have units of
+    their own. ``low`` and ``high`` are the ends of the inputs' values.
     """
 
     offset: Any
     scale: Any
-    low: float
-    high: float
+    low: Any
+    high: Any
 
     @classmethod
     def learn(cls, preprocessing: Preprocessing, x: Array) -> "Scaling":
         """From prepared inputs (N, H, W, C) or (N, F)."""
         axis = None if x.ndim == 4 else 0
         low, high = x.min(axis=axis), x.max(axis=axis)
-        ends = float(np.min(low)), float(np.max(high))
+        ends = _plain(low), _plain(high)
         if preprocessing.scaling == "none":
             return cls(0.0, 1.0, *ends)
         if preprocessing.scaling == "unit":

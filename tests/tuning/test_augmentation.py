@@ -200,10 +200,10 @@ def test_noise_on_rows_goes_by_the_scale_of_each_feature() -> None:
     assert trained(x, given, noise=0.2).std(axis=0) == pytest.approx([0.2, 20.0, 0.002], rel=0.03)
 
 
-def test_noise_on_rows_without_scaling_goes_by_their_common_range() -> None:
+def test_noise_on_rows_without_scaling_goes_by_each_features_range() -> None:
     x = np.zeros((20_000, 3), np.float32)
-    given = Scaling(0.0, 1.0, -10.0, 10.0)
-    assert trained(x, given, noise=0.1).std(axis=0) == pytest.approx([2.0] * 3, rel=0.03)
+    given = Scaling(0.0, 1.0, [-10.0, 0.0, 5.0], [10.0, 1000.0, 5.0])
+    assert trained(x, given, noise=0.1).std(axis=0) == pytest.approx([2.0, 100.0, 0.1], rel=0.03)
 
 
 @pytest.mark.parametrize("amount", [0.3, 1.0])
