@@ -1,11 +1,14 @@
 """Training of one model: real nets on small images."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from schemas.models import Infeasible
+from schemas.models import Infeasible, Phase
+from schemas.models.cnn import Cnn
+from schemas.models.mlp import Mlp
 from schemas.search import Objective
 from schemas.training import OPTIMIZERS, Training
 from schemas.trials import Epoch
@@ -40,6 +43,19 @@ def _train(trained: Trainee, objective: Objective = ACCURACY, recorder: Recorder
 
 def _merit(epoch: Epoch) -> tuple[float, float]:
     return epoch.metrics["val_accuracy"] or 0.0, -(epoch.metrics["val_loss"] or 0.0)
+
+
+@dataclass(frozen=True)
+class _TwoPhases(Cnn):
+    """Half of the epochs, then the others at ten times the rate."""
+
+    def phases(self, epochs: int, learning_rate: float) -> list[Phase]:
+        return [Phase(epochs // 2, learning_rate), Phase(epochs - epochs // 2, 10 * learning_rate)]
+
+
+def _in_two_phases(trained: Trainee) -> Trainee:
+    model = _TwoPhases(**vars(trained.recipe.model))
+    return replace(trained, recipe=replace(trained.recipe, model=model))
 
 
 class TestOptimizer:
@@ -111,6 +127,33 @@ class TestTrain:
         _train(_trainee(epochs=50, learning_rate=1e-12, early_stopping=stopping), ACCURACY, recorder)
         assert len(recorder.epochs) < 5
 
+    def test_early_stopping_watches_the_last_phase_only(self) -> None:
+        """A head that no longer improves is when fine-tuning should begin; a refit has the same phases."""
+        stopping = {"monitor": "val_accuracy", "patience": 0}
+        trained = _in_two_phases(_trainee(epochs=8, learning_rate=1e-12, early_stopping=stopping))
+        recorder = Recorder()
+        _train(trained, ACCURACY, recorder)
+        assert [epoch.epoch for epoch in recorder.epochs] == [1, 2, 3, 4, 5, 6]
+        rates = [epoch.learning_rate for epoch in recorder.epochs]
+        assert rates == pytest.approx([1e-12] * 4 + [1e-11] * 2)
+
+    def test_large_numbers_with_small_differences_are_learned_in_16_bits(self) -> None:
+        """What comes in raw is scaled before it is rounded: around 10,000 halves know steps of 8 only."""
+        rng = np.random.default_rng(0)
+        y = np.arange(200) % 2
+        x = (10_000 + rng.normal(size=(200, 3)) + 4 * y[:, np.newaxis]).astype(np.float32)
+        spec = new_spec(
+            training={"epochs": 10, "batch_size": 16, "mixed_precision": True},
+            preprocessing={"scaling": "standardize"},
+        )
+        recipe = replace(recipe_of(spec), model=Mlp(1, 16, "relu", dropout=0.0, l2=0.0))
+        trained = training.trainee(recipe, x[:150], 2, 0, Materials())
+        progress = Progress()
+        shares = Share(x[:150], y[:150]), Share(x[150:], y[150:])
+        training.train(trained, *shares, ACCURACY, Recorder(), progress)
+        assert progress.best is not None
+        assert (progress.best.metrics["val_accuracy"] or 0) > 0.9
+
     def test_a_batch_larger_than_the_data_is_all_of_it(self) -> None:
         recorder = Recorder()
         _train(_trainee(epochs=1, batch_size=4096), recorder=recorder)
@@ -149,6 +192,13 @@ def test_blind_training_runs_its_epochs_and_can_be_interrupted() -> None:
     assert recorder.steps == 3 * 2
     with pytest.raises(Interrupted):
         training.train_blindly(trained, 3, SHARE, Recorder(Interrupted()))
+
+
+def test_blind_training_that_diverges_has_no_model() -> None:
+    changes = {"epochs": 20, "optimizer": "sgd", "learning_rate": 100.0, "batch_size": 4}
+    trained = _trainee(model={"activation": "softplus", "l2": 10.0}, **changes)
+    with pytest.raises(NonFiniteObjective, match="The refit diverged"):
+        training.train_blindly(trained, 20, SHARE, Recorder())
 
 
 def test_evaluation_is_that_of_the_probabilities() -> None:
