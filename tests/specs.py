@@ -402,15 +402,26 @@ def shares_leave_something(spec: Json, random: Random) -> None:
 
 
 def schedules_fit(spec: Json, random: Random) -> None:
-    """low <= high; one whose type is open has the fields of what the type may be, and no others."""
+    """low <= high, which is the learning rate unless it is given; one whose type is open has the fields of what the type may be, and no others."""
     schedule = spec["training"].get("schedule", {})
     rates = [schedule.get(name) for name in ("low", "high")]
     if all(isinstance(rate, (int, float)) for rate in rates):
         schedule["low"], schedule["high"] = sorted(rates)
+    high = spec["training"].get("learning_rate", 0.001) if schedule.get("high") is None else schedule["high"]
+    if schedule.get("low") is not None and _span(schedule["low"])[0] > _span(high)[1]:
+        del schedule["low"]
     if is_open(schedule.get("type")):
         own = {name for kind in schedule["type"]["values"] for name in SCHEDULE_FIELDS[kind]}
         for name in schedule.keys() - own - {"type"}:
             del schedule[name]
+
+
+def _span(value: Json) -> tuple[float, float]:
+    """The least and the largest of what a number may be."""
+    if not is_open(value):
+        return value, value
+    found = value.get("values") or [value["min"], value["max"]]
+    return min(found), max(found)
 
 
 SCHEDULE_FIELDS = {
@@ -593,15 +604,17 @@ class Mistake:
     fits: whether the mistake can be made at a path, with what stands there.
     make: what stands there with the mistake.
     is_known: whether JSON Schema can tell.
+    place: where the service tells of it, given the path of what is wrong.
     """
 
     fits: Callable[[Path, Json], bool]
     make: Callable[[Json], Json]
     is_known: bool = True
+    place: Callable[[Path], Path] = lambda path: path
 
 
 def mistaken(spec: Json) -> st.SearchStrategy[list[Any]]:
-    """[a mistake's name, the spec with it]."""
+    """[a mistake's name, the spec with it, the path that it is told at]."""
     places = {
         name: [path for path, value in _nodes(spec) if "when" not in path and mistake.fits(path, value)]
         for name, mistake in MISTAKES.items()
@@ -610,14 +623,21 @@ def mistaken(spec: Json) -> st.SearchStrategy[list[Any]]:
 
     def made(random: Random) -> list[Any]:
         name = random.choice(possible)
-        return [name, _changed(spec, random.choice(places[name]), MISTAKES[name])]
+        path = random.choice(places[name])
+        wrong = MISTAKES[name].make(copy.deepcopy(at(spec, path)))
+        whole = put(copy.deepcopy(spec), path, wrong) if path else wrong
+        place = MISTAKES[name].place(_narrowest(path, at(spec, path), wrong))
+        return [name, whole, place]
 
     return st.randoms(use_true_random=True).map(made)
 
 
-def _changed(spec: Json, path: Path, mistake: Mistake) -> Json:
-    wrong = mistake.make(copy.deepcopy(at(spec, path)))
-    return put(copy.deepcopy(spec), path, wrong) if path else wrong
+def _narrowest(path: Path, right: Json, wrong: Json) -> Path:
+    """Where the two differ: at a field of an object, if that is the only one."""
+    if not isinstance(right, dict) or not isinstance(wrong, dict):
+        return path
+    changed = [name for name in {**right, **wrong} if right.get(name) != wrong.get(name)]
+    return (*path, *changed) if len(changed) == 1 else path
 
 
 def _nodes(value: Json, path: Path = ()) -> Iterator[tuple[Path, Json]]:
@@ -660,6 +680,11 @@ def _of_another_family(model: Json) -> Json:
     return {**model, "blocks" if model["family"] == "vit" else "patch_size": 1}
 
 
+def _whole_choice(path: Path) -> Path:
+    """Of values of two kinds none is the wrong one."""
+    return path[:-1] if path[-2:-1] == ("values",) else path
+
+
 # What any text may stand in.
 _FREE = {"name", "labels", "job"}
 # Numbers without limits.
@@ -670,7 +695,7 @@ MISTAKES = {
         lambda path, value: isinstance(value, dict) and path != ("labels",), _with("stat", "running")
     ),
     "wrong type": Mistake(lambda path, value: not isinstance(value, (dict, list)), lambda value: [[]]),
-    "text for a number": Mistake(lambda path, value: _is_number(value), str),
+    "text for a number": Mistake(lambda path, value: _is_number(value), str, place=_whole_choice),
     "out of range": Mistake(
         lambda path, value: _is_number(value) and path[-1] not in _ENDLESS, lambda value: 10**30
     ),
@@ -679,7 +704,7 @@ MISTAKES = {
     ),
     "open beyond the limits": Mistake(_is_range, _with("max", 10**30)),
     "open without an end": Mistake(_is_range, _without("max")),
-    "open to nothing": Mistake(_is_range, lambda value: {**value, "min": value["max"]}, is_known=False),
+    "open to nothing": Mistake(_is_range, lambda value: {**value, "max": value["min"]}, is_known=False),
     "choice of one": Mistake(_is_choice, lambda value: {**value, "values": value["values"][:1]}),
     "condition on nothing": Mistake(
         lambda path, value: is_open(value), _with("when", {"training.nowhere": [1]}), is_known=False

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from flask import Flask
 from jsonschema.exceptions import best_match
 
 from schemas.augmentation import FLIPS, AugmentationSchema
 from schemas.models import FAMILIES
 from schemas.models.kinds import LAYERS
+from schemas.problems import pointer
 from schemas.recipe import SECTIONS
 from schemas.schedules import SCHEDULES
 from schemas.search import ALGORITHMS, ORDERS
@@ -16,13 +18,15 @@ from schemas.settings import Settings
 from schemas.specs import load_spec
 from schemas.training import OPTIMIZERS
 from service.app import create_app
+from store.tables import JobRow
 from tests.conftest import Api
-from tests.service.rows import problem
+from tests.service.rows import count, problem
 from tests.specs import (
     MISTAKES,
     OPEN,
     SCHEDULE_FIELDS,
     Json,
+    Path,
     checker,
     examples,
     is_open,
@@ -55,7 +59,7 @@ def valid(document: Mapping[str, Any]) -> Mapping[str, list[Json]]:
 
 @pytest.fixture(scope="module")
 def wrong(document: Mapping[str, Any]) -> Mapping[str, list[list[Any]]]:
-    """[mistake, spec] of every family."""
+    """[mistake, spec, path] of every family."""
     return {
         family: examples(specs(document, family).flatmap(mistaken), count, family)
         for family, count in COUNTS.items()
@@ -81,17 +85,25 @@ def test_what_the_document_takes_the_service_takes(
 @on_sqlite
 @pytest.mark.parametrize("family", COUNTS)
 def test_one_mistake_is_refused_at_its_place(
-    api: Api, document: Mapping[str, Any], wrong: Mapping[str, list[list[Any]]], family: str
+    app: Flask, api: Api, document: Mapping[str, Any], wrong: Mapping[str, list[list[Any]]], family: str
 ) -> None:
     accepts = checker(document)
-    for mistake, spec in wrong[family]:
+    for mistake, spec, path in wrong[family]:
         answer = api.post("/v1/jobs:validate", json=spec).json
         assert not answer["valid"], (mistake, spec)
         assert answer["errors"], (mistake, spec)
         assert [one for one in answer["errors"] if not is_there(spec, one)] == [], (mistake, spec)
+        assert names_place(answer["errors"], path), (mistake, path, answer["errors"], spec)
         refused = api.post("/v1/jobs", json=spec)
         assert problem(refused, 422, refused.json["code"])["errors"] == answer["errors"]
         assert accepts.is_valid(spec) is not MISTAKES[mistake].is_known, (mistake, spec)
+    assert count(app, JobRow) == 0
+
+
+def names_place(errors: list[Mapping[str, Any]], path: Path) -> bool:
+    """Whether an error points at what is wrong, or at something in it."""
+    place = pointer(*path)
+    return any(one["pointer"] == place or one["pointer"].startswith(f"{place}/") for one in errors)
 
 
 def is_there(spec: Json, error: Mapping[str, Any]) -> bool:
@@ -115,7 +127,7 @@ def find(value: Json, parts: list[str], contains: str | None = None) -> Json | N
 
 
 def test_every_kind_of_mistake_is_made(wrong: Mapping[str, list[list[Any]]]) -> None:
-    made = [mistake for found in wrong.values() for mistake, _ in found]
+    made = [mistake for found in wrong.values() for mistake, *_ in found]
     assert len(made) == 200
     assert set(made) == set(MISTAKES)
 

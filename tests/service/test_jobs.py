@@ -14,7 +14,18 @@ from schemas.states import JobState
 from store import jobs, trials
 from store.tables import JobRow
 from tests.conftest import Api
-from tests.service.rows import add_trials, complete, count, pages, posted, problem, publish, services
+from tests.service.rows import (
+    add_trials,
+    complete,
+    count,
+    npz,
+    pages,
+    posted,
+    problem,
+    publish,
+    services,
+    upload,
+)
 
 Spec = dict[str, Any]
 
@@ -158,10 +169,43 @@ def test_validation_says_what_creating_would(
     assert refused["errors"] == answer.json["errors"]
 
 
+def test_a_wide_space_is_sized_exactly_and_warned_of(api: Api, spec: Spec) -> None:
+    thousand = {"type": "int", "min": 1, "max": 1000}
+    wide = {
+        **spec,
+        "dataset": upload(api, npz()).json["id"],
+        "model": {"family": "cnn", "blocks": 1, "filters": thousand, "dense_units": thousand},
+        "training": {
+            "learning_rate": 0.5,
+            "batch_size": 4096,
+            "epochs": thousand,
+            "early_stopping": {"patience": thousand},
+        },
+    }
+    answer = api.post("/v1/jobs:validate", json=wide).json
+    assert answer["space"] == {"open_values": 4, "size": 10**12, "grid_size": 10**12}
+    priced = answer["estimate"]
+    # 4 x 4 pixels: nine weights and a bias a filter, four places after pooling, two classes.
+    sizes = [10 * n + (4 * n * n + n) + (2 * n + 2) for n in (1, 1000)]
+    assert [priced["smallest_parameters"], priced["largest_parameters"]] == sizes
+    assert (priced["trials"], priced["epochs"], priced["training_images"]) == (3, 3000, 8 - 2)
+    assert {one["code"]: one["pointer"] for one in answer["warnings"]} == {
+        "learning_rate_high": "/training/learning_rate",
+        "batch_exceeds_training": "/training/batch_size",
+        "validation_small": "/split",
+    }
+    problem(
+        api.post("/v1/jobs", json={**wide, "search": {"algorithm": "grid"}}), 422, "search_space_too_large"
+    )
+
+
 def test_warnings_are_told_before_and_kept_with_the_job(api: Api, spec: Spec) -> None:
     grid = {**spec, "search": {"algorithm": "grid"}}
     told = api.post("/v1/jobs:validate", json=grid).json["warnings"]
-    assert {warning["code"] for warning in told} == {"grid_exceeds_budget", "grid_without_step"}
+    assert {warning["code"]: warning["pointer"] for warning in told} == {
+        "grid_exceeds_budget": "/budget/max_trials",
+        "grid_without_step": "/training/learning_rate",
+    }
     assert posted(api, grid)["warnings"] == told
 
 

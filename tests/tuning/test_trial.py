@@ -9,7 +9,7 @@ import pytest
 
 from schemas.models import Infeasible
 from schemas.specs import JobSpec
-from schemas.trials import ERROR_CODES
+from schemas.trials import ERROR_CODES, Epoch
 from tests.tuning.makers import MAX_PARAMETERS, Recorder, bars, new_spec, recipe_of
 from tuning import training, trial
 from tuning.data import DatasetUnreadable
@@ -89,6 +89,70 @@ def test_an_interrupted_trial_keeps_the_best_so_far() -> None:
 def test_a_trial_interrupted_in_its_first_epoch_has_no_score() -> None:
     result = _run(new_spec(), Recorder(Interrupted()))
     assert (result.best, result.interrupted, result.failure) == (None, True, None)
+
+
+class _Stopper(Recorder):
+    """Ends a trial in the epoch after so many."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._last = epochs
+
+    def check(self) -> None:
+        if len(self.epochs) >= self._last:
+            raise Interrupted
+
+
+THREE_FOLDS: dict[str, Any] = {"training": {"epochs": 2, "batch_size": 8}, "split": {"folds": 3}}
+
+
+def _best_of(recorder: Recorder, fold: int) -> Epoch:
+    """A fold's best epoch."""
+    found = [epoch for epoch in recorder.epochs if epoch.fold == fold]
+    return max(found, key=lambda one: (one.metrics["val_accuracy"] or 0.0, -(one.metrics["val_loss"] or 0.0)))
+
+
+def test_of_folds_that_are_all_done_the_result_is_the_mean() -> None:
+    recorder = Recorder()
+    result = _run(new_spec(**THREE_FOLDS), recorder)
+    bests = [_best_of(recorder, fold) for fold in (1, 2, 3)]
+    scores = [one.metrics["val_accuracy"] or 0.0 for one in bests]
+    assert result.best is not None
+    assert [(one["fold"], one["score"], one["best_epoch"]) for one in result.best.folds or ()] == [
+        (one.fold, score, one.epoch) for one, score in zip(bests, scores, strict=True)
+    ]
+    assert result.best.metrics["val_accuracy"] == pytest.approx(np.mean(scores))
+    assert result.best.deviation == pytest.approx(np.std(scores, ddof=1))
+    assert (result.weights, result.interrupted) == ([], False)
+
+
+def test_a_trial_interrupted_in_its_second_fold_is_worth_its_first() -> None:
+    # Two epochs of the first fold, one of the second: which is not done, and counts nowhere.
+    recorder = _Stopper(epochs=3)
+    result = _run(new_spec(**THREE_FOLDS), recorder)
+    assert [(one.fold, one.epoch) for one in recorder.epochs] == [(1, 1), (1, 2), (2, 1)]
+    first = _best_of(recorder, 1)
+    assert (result.interrupted, result.failure, result.weights) == (True, None, [])
+    assert result.best is not None
+    assert result.best.folds == [
+        {
+            "fold": 1,
+            "score": first.metrics["val_accuracy"],
+            "best_epoch": first.epoch,
+            "metrics": first.metrics,
+        }
+    ]
+    assert (result.best.metrics, result.best.epoch) == (first.metrics, first.epoch)
+    assert result.best.deviation is None
+
+
+def test_a_trial_interrupted_in_its_first_fold_is_worth_what_that_has_come_to() -> None:
+    recorder = _Stopper(epochs=1)
+    result = _run(new_spec(**THREE_FOLDS), recorder)
+    assert result.interrupted
+    assert result.best is not None
+    assert result.best.metrics == recorder.epochs[0].metrics
+    assert [one["fold"] for one in result.best.folds or ()] == [1]
 
 
 def test_what_says_nothing_about_the_configuration_comes_through() -> None:

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,10 +116,13 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, database_url: str) -> Iterator[Service]:
-    """A service that is ready; stopped afterwards."""
+def running(
+    folder: Path, database_url: str, surroundings: Mapping[str, str] | None = None
+) -> Iterator[Service]:
+    """A service that is ready, with more in its environment if need be; stopped afterwards."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TUNESERVE_")}
-    service = Service(folder / "service", {**clean, **QUICK, "TUNESERVE_DATABASE_URL": database_url})
+    more = {**QUICK, "TUNESERVE_DATABASE_URL": database_url, **(surroundings or {})}
+    service = Service(folder / "service", {**clean, **more})
     try:
         yield service.start()
     finally:
@@ -133,13 +136,22 @@ def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def surroundings() -> dict[str, str]:
+    """What an operator would put into the shared service's environment; a file may have its own."""
+    return {}
+
+
 @pytest.fixture(scope="module", params=DATABASES)
 def shared_service(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, surroundings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """A service for the tests of one file, which leave it as it was: to start one takes seconds."""
     folder = tmp_path_factory.mktemp("shared")
-    with fresh_database(request, request.param, folder) as url, running(folder, url) as started:
+    with (
+        fresh_database(request, request.param, folder) as url,
+        running(folder, url, surroundings) as started,
+    ):
         yield started
 
 

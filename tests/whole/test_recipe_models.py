@@ -58,7 +58,7 @@ def specs(client: Client) -> dict[str, images.Spec]:
             {
                 "family": "cnn",
                 "blocks": 2,
-                "filters": choice(32, 64, 128),
+                "filters": choice(32, 128),
                 "filter_growth": choice(1, 2),
                 "kernel_size": choice(3, 5),
                 "dense_units": 0,
@@ -120,8 +120,17 @@ def specs(client: Client) -> dict[str, images.Spec]:
         ),
         "attentive": spec(
             some,
-            {**cnn, "attention": "self", "pooling": "average", "head": "global_max", "activation": "gelu"},
+            {
+                **cnn,
+                "attention": "self",
+                "pooling": "average",
+                "head": "global_max",
+                "activation": "gelu",
+                "initializer": "lecun_uniform",
+                "dropout": 0.4,
+            },
             BRIEF,
+            result=AS_TRAINED,
         ),
         "line by line": spec(some, {"family": "layers", "layers": layers}, BRIEF),
         "conditions": spec(
@@ -163,7 +172,7 @@ def jobs(shared_service: Service, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def test_filters_their_growth_and_the_kernel_size_are_those_of_the_nets(jobs: Posted) -> None:
     trials = jobs.trials("filters")
-    assert len(trials) == 12
+    assert len(trials) == 2 * 2 * 2
     for trial in trials:
         filters, growth, kernel = sizes(trial.hyperparameters)
         first, second = kernel**2 * filters + filters, growth * filters * (kernel**2 * filters + 1)
@@ -249,6 +258,15 @@ def test_self_attention_and_another_pooling_are_in_the_model(jobs: Posted) -> No
     assert len(of_type(model, "AveragePooling2D")) == 2
     assert len(of_type(model, "GlobalMaxPooling2D")) == 1
     assert {layer.activation.__name__ for layer in of_type(model, "Activation")} == {"gelu"}
+
+
+def test_what_differs_from_the_defaults_is_in_every_layer(jobs: Posted) -> None:
+    model = jobs.model("attentive")
+    hidden = model.get_layer("dense_0")
+    assert (hidden.units, hidden.activation.__name__) == (8, "gelu")
+    layers = [*of_type(model, "Conv2D"), hidden]
+    assert [type(layer.kernel_initializer).__name__ for layer in layers] == ["LecunUniform"] * 3
+    assert [layer.rate for layer in of_type(model, "Dropout")] == [0.4]
 
 
 def test_a_net_written_line_by_line_is_that_net(jobs: Posted) -> None:

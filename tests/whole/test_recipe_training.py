@@ -2,12 +2,12 @@
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn import metrics as sklearn_metrics
 
 from tests.whole import images
 from tests.whole.conftest import Service
@@ -18,6 +18,8 @@ pytestmark = images.ON_SQLITE
 
 MLP = {"family": "mlp", "layers": 1, "units": 16}
 AS_TRAINED = {"refit": False}
+# All images at once and no momentum: what one step does to a weight is worked out by hand.
+ONE_STEP = {"optimizer": "sgd", "batch_size": 4096, "epochs": 1}
 # Of a class, so that classes differ in what they weigh.
 UNEQUAL = (90, 40, 20, 10)
 
@@ -29,7 +31,7 @@ SCHEDULE = {
     "rate": 0.95,
     "warm_up": 1.0,
     "floor": 0.1,
-    "step_size": 1.0,
+    "step_size": 2.0,
     "peak_at": 0.5,
     "start": 0.04,
     "end": 0.0,
@@ -40,8 +42,39 @@ SHARES = {
     "step": [1.0, 1.0, 0.1, 0.1],
     "exponential": [1.0, 0.95, 0.95**2, 0.95**3],
     "cosine": [0.0, 1.0, 0.1 + 0.9 * 0.75, 0.1 + 0.9 * 0.25],
-    "cyclical": [0.1, 1.0, 0.1, 1.0],
+    "cyclical": [0.1, 0.55, 1.0, 0.55],
     "one_cycle": [0.04, 0.52, 1.0, 0.5],
+}
+CYCLES = {
+    "type": "cyclical",
+    "low": 0.001,
+    "high": 0.009,
+    "step_size": 1.5,
+    "mode": choice("triangular", "triangular2", "exp_range"),
+    "gamma": 0.9,
+}
+# How far five epochs are up a cycle of three epochs; the last two are in the second cycle.
+PLACES = [0.0, 2 / 3, 2 / 3, 0.0, 2 / 3]
+
+
+# (labels as shares of classes, probabilities) -> each image's loss
+LOSSES: dict[str, Callable[[images.Array, images.Array], images.Array]] = {
+    "sparse_categorical_crossentropy": lambda y, p: -(y * np.log(p)).sum(axis=1),
+    "categorical_crossentropy": lambda y, p: -(y * np.log(p)).sum(axis=1),
+    # Lin et al. 2017, with what Keras weighs it by.
+    "categorical_focal_crossentropy": lambda y, p: -(0.25 * (1 - p) ** 2 * y * np.log(p)).sum(axis=1),
+    "categorical_hinge": lambda y, p: np.maximum(0, 1 + ((1 - y) * p).max(axis=1) - (y * p).sum(axis=1)),
+    "mean_squared_error": lambda y, p: ((y - p) ** 2).mean(axis=1),
+}
+# (labels, probabilities) -> the metric
+METRICS: dict[str, Callable[[images.Array, images.Array], float]] = {
+    "loss": sklearn_metrics.log_loss,
+    "accuracy": lambda y, p: sklearn_metrics.accuracy_score(y, p.argmax(axis=1)),
+    "balanced_accuracy": lambda y, p: sklearn_metrics.balanced_accuracy_score(y, p.argmax(axis=1)),
+    "precision": lambda y, p: sklearn_metrics.precision_score(y, p.argmax(axis=1), average="macro"),
+    "top_3_accuracy": lambda y, p: sklearn_metrics.top_k_accuracy_score(y, p, k=3),
+    "auc": lambda y, p: sklearn_metrics.roc_auc_score(y, p, multi_class="ovr"),
+    "f1": lambda y, p: sklearn_metrics.f1_score(y, p.argmax(axis=1), average="macro"),
 }
 
 
@@ -68,6 +101,7 @@ def specs(client: Client) -> dict[str, images.Spec]:
             MLP,
             {"learning_rate": choice(0.01, 0.001), "schedule": SCHEDULE, "epochs": 4, "batch_size": 64},
         ),
+        "cycles": spec(rows, MLP, {"schedule": CYCLES, "epochs": 5, "batch_size": 28}, result=AS_TRAINED),
         "plateau": spec(
             some,
             MLP,
@@ -139,12 +173,23 @@ def specs(client: Client) -> dict[str, images.Spec]:
             },
             result=AS_TRAINED,
         ),
+        "losses": spec(
+            rows, MLP, {**ONE_STEP, "learning_rate": STANDSTILL, "loss": choice(*LOSSES)}, result=AS_TRAINED
+        ),
+        "clipped": spec(rows, MLP, {**ONE_STEP, "learning_rate": 0.1, "clipnorm": 0.01}, result=AS_TRAINED),
+        "decayed": spec(
+            rows,
+            MLP,
+            {**ONE_STEP, "learning_rate": 0.1, "clipnorm": 1e-6, "weight_decay": 0.5},
+            result=AS_TRAINED,
+        ),
         "metrics": spec(
             rows,
             MLP,
             {
                 "learning_rate": 0.01,
-                "epochs": 6,
+                "epochs": 40,
+                "early_stopping": {"monitor": "val_f1", "patience": 2},
                 "metrics": ["balanced_accuracy", "precision", "top_3_accuracy", "auc"],
             },
             preprocessing={"scaling": "standardize"},
@@ -178,6 +223,20 @@ def test_every_schedule_moves_the_learning_rate_as_its_formula_says(jobs: Posted
     assert len({metric(trial, "val_loss")[-1] for trial in trials}) == len(trials), (
         "each of them has an effect"
     )
+
+
+def test_cycles_between_two_rates_keep_their_height_or_shrink(jobs: Posted) -> None:
+    steps = len(jobs.split("cycles")["training"]) / 28
+    heights = {
+        "triangular": [1.0] * 5,
+        "triangular2": [1.0, 1.0, 1.0, 0.5, 0.5],
+        "exp_range": [0.9 ** (steps * epoch) for epoch in range(5)],
+    }
+    found = {one.hyperparameters["training.schedule.mode"]: rates(one) for one in jobs.trials("cycles")}
+    assert set(found) == set(heights)
+    for mode, shares in heights.items():
+        expected = [0.001 + 0.008 * place * share for place, share in zip(PLACES, shares, strict=True)]
+        assert found[mode] == pytest.approx(expected, rel=1e-4), mode
 
 
 def test_a_plateau_of_the_validation_loss_lowers_the_learning_rate(jobs: Posted) -> None:
@@ -229,6 +288,13 @@ def test_early_stopping_ends_a_trial_and_keeps_its_best_epoch(jobs: Posted) -> N
     predicted = jobs.model("stopping").predict(x[validation][..., None], verbose=0).argmax(axis=1)
     best = jobs.succeeded("stopping").best_result()
     assert np.mean(predicted == y[validation]) == best.validation["accuracy"] == best.score
+
+
+def test_early_stopping_on_a_metric_that_has_to_rise(jobs: Posted) -> None:
+    [trial] = jobs.trials("metrics")
+    scores = metric(trial, "val_f1")
+    assert len(scores) == epochs_until([-score for score in scores], 2, 0.0) < 40
+    assert len(scores) > 3, "a metric that had to fall would have ended it there"
 
 
 def epochs_until(losses: list[float], patience: int, least: float) -> int:
@@ -325,22 +391,50 @@ def test_class_weights_and_smoothing_change_the_loss_as_their_formulas_say(jobs:
         assert metric(half, "loss") != metric(full, "loss"), "16 bits are less exact"
 
 
+def test_every_loss_is_that_of_its_formula(jobs: Posted) -> None:
+    """At a standstill every trial has the same net, and only the loss is another."""
+    trials = jobs.trials("losses")
+    assert [one.hyperparameters["training.loss"] for one in trials] == list(LOSSES)
+    x, y = images.few(images.digits(), *UNEQUAL)
+    training = jobs.split("losses")["training"]
+    likely = jobs.model("losses").predict(flat(x[training]), verbose=0)
+    expected = {name: float(of(np.eye(4)[y[training]], likely).mean()) for name, of in LOSSES.items()}
+    told = {one.hyperparameters["training.loss"]: metric(one, "loss")[0] for one in trials}
+    assert told == pytest.approx(expected, rel=1e-4)
+    assert len({round(value, 3) for value in told.values()}) == 4, "only the first two are the same"
+
+
+def test_a_clipped_gradient_moves_each_weight_by_the_rate_times_the_norm(jobs: Posted) -> None:
+    for before, after in zip(weights(jobs, "losses"), weights(jobs, "clipped"), strict=True):
+        assert np.linalg.norm(after - before) == pytest.approx(0.1 * 0.01, rel=1e-3)
+
+
+def test_weight_decay_takes_its_share_of_every_weight(jobs: Posted) -> None:
+    """The gradients are clipped to next to nothing, so that only the decay is left."""
+    for before, after in zip(weights(jobs, "losses"), weights(jobs, "decayed"), strict=True):
+        np.testing.assert_allclose(after, before * (1 - 0.1 * 0.5), atol=1e-6)
+
+
+def weights(jobs: Posted, name: str) -> list[images.Array]:
+    """All jobs of a seed begin with the same: those of `losses` have not moved."""
+    found: list[images.Array] = jobs.model(name).get_weights()
+    assert len(found) == 2 * 2, "kernels and biases of the hidden layer and the last"
+    return found
+
+
 def test_metrics_that_were_asked_for_and_one_of_them_as_the_objective(jobs: Posted) -> None:
     [trial] = jobs.trials("metrics")
-    asked = ("balanced_accuracy", "precision", "top_3_accuracy", "auc", "f1", "loss", "accuracy")
     for epoch in trial.epochs:
-        assert {f"val_{name}" for name in asked} <= set(epoch.metrics)
+        assert set(epoch.metrics) == {"loss", "accuracy", *(f"val_{name}" for name in METRICS)}
     assert trial.score == max(metric(trial, "val_f1")) > 0.7
     x, y = images.few(images.digits(), *UNEQUAL)
     split = jobs.split("metrics")
     model = jobs.model("metrics")
     best = jobs.succeeded("metrics").best_result()
-    for share, told in (
-        (split["validation"], best.validation["f1"]),
-        (split["test"], best.test["f1"]),
-    ):
-        predicted = model.predict(flat(x[share]), verbose=0).argmax(axis=1)
-        assert told == pytest.approx(f1_score(y[share], predicted, average="macro"))
+    for share, told in ((split["validation"], best.validation), (split["test"], best.test)):
+        likely = model.predict(flat(x[share]), verbose=0)
+        expected = {name: metric_of(y[share], likely) for name, metric_of in METRICS.items()}
+        assert dict(told) == pytest.approx(expected, rel=1e-5), "these and no other"
     assert best.score == best.validation["f1"]
 
 
