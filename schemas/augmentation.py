@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.distributions import Tunable
-from schemas.fields import Among, Between, Number, StrictSchema, String
+from schemas import tunables
+from schemas.fields import StrictSchema
 from schemas.models.family import Infeasible
 
 FLIPS = ("none", "horizontal", "vertical", "horizontal_and_vertical")
@@ -78,17 +78,13 @@ class Augmentation:
 
 
 def _share(high: float, text: str) -> Any:
-    return Tunable(Number(validate=Between(0.0, high)), load_default=0.0, metadata={"description": text})
+    return tunables.number(0.0, high, text, 0.0)
 
 
 class AugmentationSchema(StrictSchema):
     """Every field is off unless it is given."""
 
-    flip = Tunable(
-        String(validate=Among(FLIPS)),
-        load_default="none",
-        metadata={"description": "Each direction on its own turns over every second image."},
-    )
+    flip = tunables.name(FLIPS, "Each direction on its own turns over every second image.", "none")
     rotation = _share(0.5, "Largest angle to either side, as a share of a full turn.")
     zoom = _share(0.9, "Largest change of scale: 0.2 shows 0.8 to 1.2 of each side.")
     translation = _share(0.9, "Largest shift in each direction, as a share of height and width.")

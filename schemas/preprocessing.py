@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.distributions import Tunable
-from schemas.fields import Among, Between, Integer, StrictSchema, String
+from schemas import tunables
+from schemas.fields import Between, Integer, StrictSchema
 from schemas.models.family import Infeasible
 from schemas.pairs import Pair, both
 
@@ -57,13 +57,11 @@ class Preprocessing:
 
 
 class PreprocessingSchema(StrictSchema):
-    scaling = Tunable(
-        String(validate=Among(SCALINGS)),
-        load_default="unit",
-        metadata={
-            "description": "unit: the training share's pixel range to [0, 1]; standardize: its mean "
-            "to 0 and deviation to 1; none: pixels as they are."
-        },
+    scaling = tunables.name(
+        SCALINGS,
+        "unit: the training share's pixel range to [0, 1]; standardize: its mean "
+        "to 0 and deviation to 1; none: pixels as they are.",
+        "unit",
     )
     image_size = Pair(
         Integer(validate=Between(1, MAX_SIDE)),
@@ -71,8 +69,4 @@ class PreprocessingSchema(StrictSchema):
         allow_none=True,
         metadata={"description": "Side in pixels, or [height, width]; null keeps the images' own."},
     )
-    color = Tunable(
-        String(validate=Among(COLORS)),
-        load_default="keep",
-        metadata={"description": "rgb: three channels; grayscale: one; keep: those that there are."},
-    )
+    color = tunables.name(COLORS, "rgb: three channels; grayscale: one; keep: those that there are.", "keep")

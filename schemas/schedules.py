@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validate, validates_schema
 
+from schemas import tunables
 from schemas.distributions import DISTRIBUTIONS, Distribution, Tunable
-from schemas.fields import Among, Between, Coded, Integer, Number, StrictSchema, String, is_object
+from schemas.fields import Among, Between, Coded, Number, StrictSchema, String, is_object
 from schemas.problems import fault
 
 # The name of a schedule's type when it is left open: the other fields hang on it.
@@ -95,12 +96,7 @@ class ScheduleSchema(StrictSchema):
 
 
 def _rate(text: str) -> Any:
-    return Tunable(
-        Number(validate=Between(0.0, 100.0, open_min=True)),
-        load_default=None,
-        allow_none=True,
-        metadata={"description": text},
-    )
+    return tunables.number(0.0, 100.0, text, None, open_min=True)
 
 
 def _share(default: float, text: str, *, open_min: bool = False) -> Any:
@@ -120,11 +116,7 @@ class StepSchema(ScheduleSchema):
 
     makes = Step
     type = String(required=True, validate=validate.Equal(Step.type))
-    every = Tunable(
-        Integer(validate=Between(1, 10_000)),
-        load_default=10,
-        metadata={"description": "Epochs between two changes."},
-    )
+    every = tunables.integer(1, 10_000, "Epochs between two changes.", 10)
     factor = _share(0.1, "What the rate is multiplied by.", open_min=True)
 
 
@@ -141,11 +133,7 @@ class CosineSchema(ScheduleSchema):
 
     makes = Cosine
     type = String(required=True, validate=validate.Equal(Cosine.type))
-    warm_up = Tunable(
-        Number(validate=Between(0.0, 10_000)),
-        load_default=0.0,
-        metadata={"description": "Epochs in which the rate rises from 0."},
-    )
+    warm_up = tunables.number(0.0, 10_000, "Epochs in which the rate rises from 0.", 0.0)
     floor = _share(0.0, "Where it ends, as a share of the learning rate.")
 
 
@@ -156,15 +144,9 @@ class CyclicalSchema(ScheduleSchema):
     type = String(required=True, validate=validate.Equal(Cyclical.type))
     low = _rate("The lowest rate; null for a tenth of the learning rate.")
     high = _rate("The highest rate; null for the learning rate.")
-    step_size = Tunable(
-        Number(validate=Between(0.0, 10_000, open_min=True)),
-        load_default=2.0,
-        metadata={"description": "Half a cycle, in epochs."},
-    )
-    mode = Tunable(
-        String(validate=Among(MODES)),
-        load_default="triangular",
-        metadata={"description": "triangular2 halves each cycle; exp_range shrinks it by gamma every step."},
+    step_size = tunables.number(0.0, 10_000, "Half a cycle, in epochs.", 2.0, open_min=True)
+    mode = tunables.name(
+        MODES, "triangular2 halves each cycle; exp_range shrinks it by gamma every step.", "triangular"
     )
     gamma = _share(0.9999, "Of exp_range: what the height is multiplied by at every step.", open_min=True)
 
@@ -190,11 +172,7 @@ class PlateauSchema(ScheduleSchema):
 
     makes = Plateau
     type = String(required=True, validate=validate.Equal(Plateau.type))
-    patience = Tunable(
-        Integer(validate=Between(1, 10_000)),
-        load_default=3,
-        metadata={"description": "Epochs without a lower validation loss."},
-    )
+    patience = tunables.integer(1, 10_000, "Epochs without a lower validation loss.", 3)
     factor = _share(0.1, "What the rate is multiplied by.", open_min=True)
 
 

@@ -6,8 +6,9 @@ from typing import Any, Self
 
 from marshmallow import validates_schema
 
-from schemas.distributions import Distribution, Tunable, highest, lowest
-from schemas.fields import Among, Between, Boolean, Integer, List, Nested, Number, Sized, StrictSchema, String
+from schemas import tunables
+from schemas.distributions import Distribution, highest, lowest
+from schemas.fields import Among, List, Nested, Sized, StrictSchema, String
 from schemas.metrics import METRICS, MONITORS
 from schemas.problems import fault
 from schemas.schedules import Cyclical, Schedule, ScheduleField, schedule_of
@@ -33,21 +34,9 @@ class EarlyStopping:
 
 
 class EarlyStoppingSchema(StrictSchema):
-    monitor = Tunable(
-        String(validate=Among(MONITORS)),
-        load_default="val_loss",
-        metadata={"description": "The metric that has to improve."},
-    )
-    patience = Tunable(
-        Integer(validate=Between(0, 10_000)),
-        load_default=3,
-        metadata={"description": "Epochs without improvement before the trial ends."},
-    )
-    min_delta = Tunable(
-        Number(validate=Between(0.0, 1e6)),
-        load_default=0.0,
-        metadata={"description": "The least change that counts as improvement."},
-    )
+    monitor = tunables.name(MONITORS, "The metric that has to improve.", "val_loss")
+    patience = tunables.integer(0, 10_000, "Epochs without improvement before the trial ends.", 3)
+    min_delta = tunables.number(0.0, 1e6, "The least change that counts as improvement.", 0.0)
 
 
 @dataclass(frozen=True)
@@ -80,78 +69,44 @@ class Training:
 
 
 class TrainingSchema(StrictSchema):
-    optimizer = Tunable(
-        String(validate=Among(OPTIMIZERS)),
-        load_default="adam",
-        metadata={"description": "Keras' optimizer of that name."},
+    optimizer = tunables.name(OPTIMIZERS, "Keras' optimizer of that name.", "adam")
+    learning_rate = tunables.number(
+        0.0, 100.0, "Step size of the optimizer; the schedule moves around it.", 0.001, open_min=True
     )
-    learning_rate = Tunable(
-        Number(validate=Between(0.0, 100.0, open_min=True)),
-        load_default=0.001,
-        metadata={"description": "Step size of the optimizer; the schedule moves around it."},
+    momentum = tunables.number(0.0, 0.9999, "Momentum of sgd and rmsprop; the others have none.", 0.0)
+    nesterov = tunables.flag("Nesterov's momentum, for sgd.", False)
+    weight_decay = tunables.number(
+        0.0, 10.0, "Decoupled weight decay; null for the optimizer's own (0.004 for adamw).", None
     )
-    momentum = Tunable(
-        Number(validate=Between(0.0, 0.9999)),
-        load_default=0.0,
-        metadata={"description": "Momentum of sgd and rmsprop; the others have none."},
-    )
-    nesterov = Tunable(
-        Boolean(),
-        load_default=False,
-        metadata={"description": "Nesterov's momentum, for sgd."},
-    )
-    weight_decay = Tunable(
-        Number(validate=Between(0.0, 10.0)),
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "Decoupled weight decay; null for the optimizer's own (0.004 for adamw)."},
-    )
-    clipnorm = Tunable(
-        Number(validate=Between(0.0, 1e6, open_min=True)),
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "Gradients of a weight with a larger norm are cut to it; null for none."},
+    clipnorm = tunables.number(
+        0.0,
+        1e6,
+        "Gradients of a weight with a larger norm are cut to it; null for none.",
+        None,
+        open_min=True,
     )
     schedule = ScheduleField(
         load_default=lambda: {"type": "constant"},
         metadata={"description": "How the learning rate moves during training."},
     )
-    batch_size = Tunable(
-        Integer(validate=Between(1, 65_536)),
-        load_default=32,
-        metadata={"description": "Images in one gradient step."},
-    )
-    epochs = Tunable(
-        Integer(validate=Between(1, 10_000)),
-        load_default=10,
-        metadata={"description": "Passes over the training share, at most."},
-    )
+    batch_size = tunables.integer(1, 65_536, "Images in one gradient step.", 32)
+    epochs = tunables.integer(1, 10_000, "Passes over the training share, at most.", 10)
     early_stopping = Nested(
         EarlyStoppingSchema,
         load_default=None,
         allow_none=True,
-        metadata={"description": "End a trial that no longer improves; the best epoch counts."},
+        metadata={"description": "End a trial that no longer improves; the best epoch counts. Frozen epochs are not cut short."},
     )
-    loss = Tunable(
-        String(validate=Among(LOSSES)),
-        load_default="sparse_categorical_crossentropy",
-        metadata={"description": "What training makes small; trials are scored by the metrics."},
+    loss = tunables.name(
+        LOSSES,
+        "What training makes small; trials are scored by the metrics.",
+        "sparse_categorical_crossentropy",
     )
-    label_smoothing = Tunable(
-        Number(validate=Between(0.0, 0.99)),
-        load_default=0.0,
-        metadata={"description": "Share of each label that is spread over all classes."},
+    label_smoothing = tunables.number(0.0, 0.99, "Share of each label that is spread over all classes.", 0.0)
+    class_weight = tunables.name(
+        CLASS_WEIGHTS, "balanced: each class weighs the same, however many images it has.", "none"
     )
-    class_weight = Tunable(
-        String(validate=Among(CLASS_WEIGHTS)),
-        load_default="none",
-        metadata={"description": "balanced: each class weighs the same, however many images it has."},
-    )
-    mixed_precision = Tunable(
-        Boolean(),
-        load_default=False,
-        metadata={"description": "Compute in 16-bit floats; the model that is handed out has 32."},
-    )
+    mixed_precision = tunables.flag("Compute in 16-bit floats; the model that is handed out has 32.", False)
     metrics = List(
         String(validate=Among(METRICS)),
         load_default=lambda: ["loss", "accuracy"],

@@ -4,14 +4,13 @@ from typing import Any
 
 from marshmallow import missing, validate
 
+from schemas import tunables
 from schemas.distributions import Tunable
 from schemas.fields import (
     Among,
     Between,
-    Boolean,
     Coded,
     Integer,
-    Number,
     Pattern,
     StrictSchema,
     String,
@@ -58,8 +57,8 @@ class Margins(Pair):
 class PenaltySchema(StrictSchema):
     """A penalty on weights: ``l1`` times the sum of their sizes, ``l2`` times that of their squares."""
 
-    l1 = parts.number(0.0, 10.0, 0.0, "Factor on the sum of absolute values.")
-    l2 = parts.number(0.0, 10.0, 0.0, "Factor on the sum of squares.")
+    l1 = tunables.number(0.0, 10.0, "Factor on the sum of absolute values.", 0.0)
+    l2 = tunables.number(0.0, 10.0, "Factor on the sum of squares.", 0.0)
 
 
 class Regularizer(Coded):
@@ -86,53 +85,26 @@ class Regularizer(Coded):
         return None if value is None else self.named._serialize(value, attr, obj, **kwargs)
 
 
-def given(default: Any) -> dict[str, Any]:
-    """Required without a default; null is allowed where it is the default."""
-    return (
-        {"required": True} if default is missing else {"load_default": default, "allow_none": default is None}
-    )
-
-
-def opened(inner: Any, text: str, default: Any = missing) -> Any:
-    """A value that may be left open."""
-    return Tunable(inner, metadata={"description": text}, **given(default))
-
-
 def count(text: str, default: Any = missing) -> Any:
     """Filters, units and the like."""
-    return opened(Integer(validate=Between(1, MAX_COUNT)), text, default)
-
-
-def number(low: float, high: float, text: str, default: Any = missing) -> Any:
-    """A real number."""
-    return opened(Number(validate=Between(low, high)), text, default)
-
-
-def one_of(among: tuple[str, ...], text: str, default: Any = missing) -> Any:
-    """One of some names."""
-    return opened(String(validate=Among(among)), text, default)
-
-
-def flag(default: bool, text: str) -> Any:
-    """Yes or no."""
-    return opened(Boolean(), text, default)
+    return tunables.integer(1, MAX_COUNT, text, default)
 
 
 def pair(text: str, default: Any = missing) -> Any:
     """A height and a width."""
     inner = Integer(validate=Between(1, MAX_WINDOW))
-    return Pair(inner, metadata={"description": text}, **given(default))
+    return Pair(inner, metadata={"description": text}, **tunables.given(default))
 
 
 def margins(default: int, text: str) -> Any:
     """Rows and columns at the edges of a map."""
     inner = Integer(validate=Between(0, MAX_WINDOW))
-    return Margins(inner, metadata={"description": text}, **given(default))
+    return Margins(inner, metadata={"description": text}, **tunables.given(default))
 
 
 def share(text: str) -> Any:
     """A share that leaves something over."""
-    return number(0.0, 0.99, text)
+    return tunables.number(0.0, 0.99, text)
 
 
 def kind(name: str) -> Any:

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from marshmallow import validate
 
-from schemas.distributions import Tunable
-from schemas.fields import Boolean, String
+from schemas import tunables
+from schemas.fields import String
 from schemas.models import parts
 from schemas.models.family import FamilySchema, Infeasible, Model, images
 
@@ -116,38 +116,30 @@ class CnnSchema(FamilySchema):
     makes = Cnn
 
     family = String(required=True, validate=validate.Equal(Cnn.family))
-    blocks = parts.integer(1, 10, 2, "Blocks of convolutions; each halves the map.")
-    convs_per_block = parts.integer(1, 8, 1, "Convolutions in each block.")
-    filters = parts.integer(1, 4096, 32, "Filters of the first block's convolutions.")
-    filter_growth = parts.integer(
-        1, 4, 2, "Factor on the filters from block to block; 1 keeps them, 2 doubles."
+    blocks = tunables.integer(1, 10, "Blocks of convolutions; each halves the map.", 2)
+    convs_per_block = tunables.integer(1, 8, "Convolutions in each block.", 1)
+    filters = tunables.integer(1, 4096, "Filters of the first block's convolutions.", 32)
+    filter_growth = tunables.integer(
+        1, 4, "Factor on the filters from block to block; 1 keeps them, 2 doubles.", 2
     )
-    kernel_size = parts.integer(1, 15, 3, "Side of the convolution kernels, in pixels.")
+    kernel_size = tunables.integer(1, 15, "Side of the convolution kernels, in pixels.", 3)
     activation = parts.activation(text="Activation of convolutions and hidden dense layers.")
-    pooling = parts.name(
-        POOLINGS, "max", "How a block halves the map: 2x2 pooling, or a stride of 2 in its last convolution."
+    pooling = tunables.name(
+        POOLINGS, "How a block halves the map: 2x2 pooling, or a stride of 2 in its last convolution.", "max"
     )
-    batch_norm = Tunable(
-        Boolean(),
-        load_default=False,
-        metadata={"description": "Batch normalisation between convolution and activation."},
-    )
-    residual = Tunable(
-        Boolean(),
-        load_default=False,
-        metadata={"description": "A shortcut around the convolutions of each block."},
-    )
-    attention = parts.name(
+    batch_norm = tunables.flag("Batch normalisation between convolution and activation.", False)
+    residual = tunables.flag("A shortcut around the convolutions of each block.", False)
+    attention = tunables.name(
         ATTENTIONS,
-        "none",
         "squeeze_excite: weighs the channels of each block; self: between all places of the last map.",
+        "none",
     )
-    head = parts.name(HEADS, "flatten", "What becomes of the last map before the dense layers.")
-    dense_layers = parts.integer(0, 8, 1, "Hidden dense layers.")
-    dense_units = parts.integer(0, 65_536, 128, "Units of each hidden dense layer; 0 leaves them out.")
+    head = tunables.name(HEADS, "What becomes of the last map before the dense layers.", "flatten")
+    dense_layers = tunables.integer(0, 8, "Hidden dense layers.", 1)
+    dense_units = tunables.integer(0, 65_536, "Units of each hidden dense layer; 0 leaves them out.", 128)
     conv_dropout = parts.dropout(0.0, "Share of the map's values dropped after each block.")
     dropout = parts.dropout(0.5, "Share of units dropped after each hidden dense layer.")
     l2 = parts.l2()
-    initializer = parts.name(
-        parts.INITIALIZERS, "glorot_uniform", "How the kernels of convolutions and dense layers begin."
+    initializer = tunables.name(
+        parts.INITIALIZERS, "How the kernels of convolutions and dense layers begin.", "glorot_uniform"
     )

@@ -10,8 +10,8 @@ from typing import ClassVar, NamedTuple
 
 from marshmallow import validate
 
-from schemas.distributions import Tunable
-from schemas.fields import Boolean, String
+from schemas import tunables
+from schemas.fields import String
 from schemas.models import parts
 from schemas.models.family import FamilySchema, Infeasible, Model, images
 
@@ -98,19 +98,16 @@ class EfficientNetSchema(FamilySchema):
     makes = EfficientNet
 
     family = String(required=True, validate=validate.Equal(EfficientNet.family))
-    version = parts.name(
-        tuple(VERSIONS), "B0", "Size of the net: B0 has 4 million parameters, B7 64 million."
+    version = tunables.name(
+        tuple(VERSIONS), "Size of the net: B0 has 4 million parameters, B7 64 million.", "B0"
     )
-    pooling = parts.name(
-        POOLINGS, "avg", "What becomes of the last map: the mean or the maximum of each channel."
+    pooling = tunables.name(
+        POOLINGS, "What becomes of the last map: the mean or the maximum of each channel.", "avg"
     )
     top_dropout_rate = parts.dropout(0.2, "Share of the features dropped before the classification head.")
-    weights = parts.name(WEIGHTS, "none", "imagenet: starts from weights that were trained on ImageNet.")
-    resize = Tunable(
-        Boolean(),
-        load_default=True,
-        metadata={
-            "description": "Resizes images to the side that the version was made for (B0: 224, B7: 600); "
-            f"otherwise they need at least {SMALLEST} x {SMALLEST} pixels."
-        },
+    weights = tunables.name(WEIGHTS, "imagenet: starts from weights that were trained on ImageNet.", "none")
+    resize = tunables.flag(
+        "Resizes images to the side that the version was made for (B0: 224, B7: 600); "
+        f"otherwise they need at least {SMALLEST} x {SMALLEST} pixels.",
+        True,
     )

@@ -6,6 +6,7 @@ does to a shape is in `schemas.models.flow`.
 
 from typing import Any
 
+from schemas import tunables
 from schemas.distributions import Tunable
 from schemas.fields import Between, Except, Integer, List, Sized, StrictSchema, String
 from schemas.models.arguments import (
@@ -18,12 +19,8 @@ from schemas.models.arguments import (
     PADDINGS,
     Regularizer,
     count,
-    flag,
     kind,
     margins,
-    number,
-    one_of,
-    opened,
     pair,
     share,
 )
@@ -55,38 +52,38 @@ class LayerSchema(StrictSchema):
 
 
 class _Activated(LayerSchema):
-    activation = one_of(ACTIVATIONS, "Activation of the output; null for none.", None)
-    use_bias = flag(True, "Whether a bias is added.")
-    bias_initializer = one_of(BIAS_INITIALIZERS, "How the bias begins.", "zeros")
+    activation = tunables.name(ACTIVATIONS, "Activation of the output; null for none.", None)
+    use_bias = tunables.flag("Whether a bias is added.", True)
+    bias_initializer = tunables.name(BIAS_INITIALIZERS, "How the bias begins.", "zeros")
     bias_regularizer = Regularizer("Penalty on the bias.")
 
 
 class _Kernel(_Activated):
-    kernel_initializer = one_of(INITIALIZERS, "How the kernel begins.", "glorot_uniform")
+    kernel_initializer = tunables.name(INITIALIZERS, "How the kernel begins.", "glorot_uniform")
     kernel_regularizer = Regularizer("Penalty on the kernel.")
 
 
 class _Depthwise(_Activated):
     depth_multiplier = count("Outputs for each channel of the input.", 1)
-    depthwise_initializer = one_of(INITIALIZERS, "How the depthwise kernel begins.", "glorot_uniform")
+    depthwise_initializer = tunables.name(INITIALIZERS, "How the depthwise kernel begins.", "glorot_uniform")
     depthwise_regularizer = Regularizer("Penalty on the depthwise kernel.")
 
 
 class _Window(LayerSchema):
     kernel_size = pair("Side of the kernel in pixels, or [height, width].")
     strides = pair("Pixels from one place of the kernel to the next, or [down, across].", 1)
-    padding = one_of(PADDINGS, "same pads the map so that no place is lost; valid does not.", "valid")
+    padding = tunables.name(PADDINGS, "same pads the map so that no place is lost; valid does not.", "valid")
     dilation_rate = pair("Pixels from one value of the kernel to the next.", 1)
 
 
 class _Pooling(LayerSchema):
     pool_size = pair("Side of the window in pixels, or [height, width].", 2)
     strides = pair("Pixels from one window to the next; null for the window's own size.", None)
-    padding = one_of(PADDINGS, "same pads the map so that no place is lost; valid does not.", "valid")
+    padding = tunables.name(PADDINGS, "same pads the map so that no place is lost; valid does not.", "valid")
 
 
 class _GlobalPooling(LayerSchema):
-    keepdims = flag(False, "Whether a map of 1 x 1 comes out instead of a row.")
+    keepdims = tunables.flag("Whether a map of 1 x 1 comes out instead of a row.", False)
 
 
 class _Rate(LayerSchema):
@@ -94,9 +91,9 @@ class _Rate(LayerSchema):
 
 
 class _Scaled(LayerSchema):
-    epsilon = number(1e-12, 1.0, "Added to the variance, against a division by zero.", 1e-3)
-    center = flag(True, "Whether a shift is learned.")
-    scale = flag(True, "Whether a scale is learned.")
+    epsilon = tunables.number(1e-12, 1.0, "Added to the variance, against a division by zero.", 1e-3)
+    center = tunables.flag("Whether a shift is learned.", True)
+    scale = tunables.flag("Whether a scale is learned.", True)
 
 
 class Conv2DSchema(_Window, _Kernel):
@@ -112,7 +109,7 @@ class SeparableConv2DSchema(_Window, _Depthwise):
 
     type = kind("SeparableConv2D")
     filters = count("The channels of the output.")
-    pointwise_initializer = one_of(INITIALIZERS, "How the pointwise kernel begins.", "glorot_uniform")
+    pointwise_initializer = tunables.name(INITIALIZERS, "How the pointwise kernel begins.", "glorot_uniform")
     pointwise_regularizer = Regularizer("Penalty on the pointwise kernel.")
 
 
@@ -206,14 +203,14 @@ class GaussianNoiseSchema(LayerSchema):
     """Adds noise around 0 in training."""
 
     type = kind("GaussianNoise")
-    stddev = number(0.0, 1.0, "Standard deviation of the noise.")
+    stddev = tunables.number(0.0, 1.0, "Standard deviation of the noise.")
 
 
 class BatchNormalizationSchema(_Scaled):
     """Mean 0 and variance 1 over the batch, for each channel (Ioffe and Szegedy 2015)."""
 
     type = kind("BatchNormalization")
-    momentum = number(
+    momentum = tunables.number(
         0.0, 1.0, "What is kept of the moving mean and variance in each step; 0.9 suits small data.", 0.99
     )
 
@@ -228,7 +225,7 @@ class GroupNormalizationSchema(_Scaled):
     """Mean 0 and variance 1 over groups of channels (Wu and He 2018)."""
 
     type = kind("GroupNormalization")
-    groups = opened(
+    groups = tunables.tunable(
         Integer(validate=[Between(-1, MAX_COUNT), Except(0)]),
         "Groups, which must divide the channels; -1 makes each channel a group.",
         32,
@@ -239,30 +236,30 @@ class ActivationSchema(LayerSchema):
     """An activation by its name."""
 
     type = kind("Activation")
-    activation = one_of(ACTIVATIONS, "The activation.")
+    activation = tunables.name(ACTIVATIONS, "The activation.")
 
 
 class ReLUSchema(LayerSchema):
     """Zero for what is negative, within limits."""
 
     type = kind("ReLU")
-    max_value = number(0.0, 1e6, "The most that comes out; null for no limit.", None)
-    negative_slope = number(0.0, 1e3, "Slope below the threshold.", 0.0)
-    threshold = number(0.0, 1e6, "Where the activation begins.", 0.0)
+    max_value = tunables.number(0.0, 1e6, "The most that comes out; null for no limit.", None)
+    negative_slope = tunables.number(0.0, 1e3, "Slope below the threshold.", 0.0)
+    threshold = tunables.number(0.0, 1e6, "Where the activation begins.", 0.0)
 
 
 class LeakyReLUSchema(LayerSchema):
     """A small slope for what is negative (Maas et al. 2013)."""
 
     type = kind("LeakyReLU")
-    negative_slope = number(0.0, 1e3, "Slope below zero.", 0.3)
+    negative_slope = tunables.number(0.0, 1e3, "Slope below zero.", 0.3)
 
 
 class ELUSchema(LayerSchema):
     """An exponential for what is negative (Clevert et al. 2016)."""
 
     type = kind("ELU")
-    alpha = number(0.0, 1e3, "What it falls to, as a negative number.", 1.0)
+    alpha = tunables.number(0.0, 1e3, "What it falls to, as a negative number.", 1.0)
 
 
 class PReLUSchema(LayerSchema):
@@ -304,23 +301,23 @@ class UpSampling2DSchema(LayerSchema):
 
     type = kind("UpSampling2D")
     size = pair("Factor on both sides, or [height, width].", 2)
-    interpolation = one_of(INTERPOLATIONS, "What comes between the pixels.", "nearest")
+    interpolation = tunables.name(INTERPOLATIONS, "What comes between the pixels.", "nearest")
 
 
 class ActivityRegularizationSchema(LayerSchema):
     """A penalty on what passes through."""
 
     type = kind("ActivityRegularization")
-    l1 = number(0.0, 10.0, "Factor on the sum of absolute values.", 0.0)
-    l2 = number(0.0, 10.0, "Factor on the sum of squares.", 0.0)
+    l1 = tunables.number(0.0, 10.0, "Factor on the sum of absolute values.", 0.0)
+    l2 = tunables.number(0.0, 10.0, "Factor on the sum of squares.", 0.0)
 
 
 class RescalingSchema(LayerSchema):
     """``x * scale + offset``."""
 
     type = kind("Rescaling")
-    scale = number(-1e6, 1e6, "Factor on every value.")
-    offset = number(-1e6, 1e6, "Added to every value.", 0.0)
+    scale = tunables.number(-1e6, 1e6, "Factor on every value.")
+    offset = tunables.number(-1e6, 1e6, "Added to every value.", 0.0)
 
 
 LAYERS: dict[str, type[LayerSchema]] = {

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from marshmallow import validate
 
+from schemas import tunables
 from schemas.fields import String
 from schemas.models import parts
 from schemas.models.family import FamilySchema, Model
@@ -36,8 +37,8 @@ class MlpSchema(FamilySchema):
     makes = Mlp
 
     family = String(required=True, validate=validate.Equal(Mlp.family))
-    layers = parts.integer(0, 32, 2, "Hidden layers; none makes it a linear classifier.")
-    units = parts.integer(1, 65_536, 128, "Units of each hidden layer.")
+    layers = tunables.integer(0, 32, "Hidden layers; none makes it a linear classifier.", 2)
+    units = tunables.integer(1, 65_536, "Units of each hidden layer.", 128)
     activation = parts.activation()
     dropout = parts.dropout(0.0, "Share of units dropped after each hidden layer.")
     l2 = parts.l2()

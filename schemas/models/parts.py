@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from schemas.distributions import Tunable
-from schemas.fields import Among, Between, Integer, Number, String
+from schemas import tunables
 
 # Attention compares every place of a map with every other: so many have 16 million pairs.
 MAX_PLACES = 4096
@@ -40,31 +39,16 @@ INITIALIZERS = (
 )
 
 
-def integer(low: int, high: int, default: int, text: str) -> Any:
-    """A whole number that may be left open."""
-    return Tunable(Integer(validate=Between(low, high)), load_default=default, metadata={"description": text})
-
-
-def number(low: float, high: float, default: float, text: str) -> Any:
-    """A real number that may be left open."""
-    return Tunable(Number(validate=Between(low, high)), load_default=default, metadata={"description": text})
-
-
-def name(among: tuple[str, ...], default: str, text: str) -> Any:
-    """One of some names; it may be left open."""
-    return Tunable(String(validate=Among(among)), load_default=default, metadata={"description": text})
-
-
 def activation(default: str = "relu", text: str = "Activation of the hidden layers.") -> Any:
-    return name(ACTIVATIONS, default, text)
+    return tunables.name(ACTIVATIONS, text, default)
 
 
 def dropout(default: float, text: str) -> Any:
-    return number(0.0, 0.99, default, text)
+    return tunables.number(0.0, 0.99, text, default)
 
 
 def l2() -> Any:
-    return number(0.0, 10.0, 0.0, "L2 penalty on the kernels of convolutions and dense layers.")
+    return tunables.number(0.0, 10.0, "L2 penalty on the kernels of convolutions and dense layers.", 0.0)
 
 
 def dense(inputs: int, units: int) -> int:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from marshmallow import validate
 
+from schemas import tunables
 from schemas.distributions import Tunable
 from schemas.fields import Integer, String
 from schemas.models import parts
@@ -119,13 +120,13 @@ class ResNetSchema(FamilySchema):
     makes = ResNet
 
     family = String(required=True, validate=validate.Equal(ResNet.family))
-    version = parts.name(
+    version = tunables.name(
         VERSIONS,
-        "v2",
         "v1: normalises after convolution; v2: before; next: convolutions in groups (ResNeXt).",
+        "v2",
     )
     conv3_depth = one_of(CONV3_DEPTHS, 4, "Residual blocks in the second stack of four.")
     conv4_depth = one_of(CONV4_DEPTHS, 6, "Residual blocks in the third stack of four.")
-    pooling = parts.name(
-        POOLINGS, "avg", "What becomes of the last map: the mean or the maximum of each channel."
+    pooling = tunables.name(
+        POOLINGS, "What becomes of the last map: the mean or the maximum of each channel.", "avg"
     )

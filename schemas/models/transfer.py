@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from marshmallow import validate, validates_schema
 
-from schemas.distributions import Distribution, Tunable
-from schemas.fields import Between, Number, Pattern, String
+from schemas import tunables
+from schemas.distributions import Distribution
+from schemas.fields import Pattern, String
 from schemas.models import parts
 from schemas.models.backbones import BACKBONES, Backbone
 from schemas.models.family import FamilySchema, Infeasible, Model, Phase, images
@@ -116,10 +117,10 @@ class TransferSchema(FamilySchema):
     }
 
     family = String(required=True, validate=validate.Equal(Transfer.family))
-    backbone = parts.name(
+    backbone = tunables.name(
         (*BACKBONES, JOB),
-        "mobilenet_v2",
         "A net of `keras.applications`, or `job` for the best model of an earlier job.",
+        "mobilenet_v2",
     )
     job = String(
         load_default=None,
@@ -127,26 +128,28 @@ class TransferSchema(FamilySchema):
         validate=Pattern(r"job_[a-z0-9]{1,64}", "An id job_..."),
         metadata={"description": "The earlier job, if the backbone is `job`: it has to have succeeded."},
     )
-    weights = parts.name(
+    weights = tunables.name(
         WEIGHTS,
-        "imagenet",
         "What a backbone of `keras.applications` starts from; none starts at random. "
         "Those of ImageNet expect `preprocessing.scaling: unit`.",
+        "imagenet",
     )
-    pooling = parts.name(POOLINGS, "avg", "What becomes of the backbone's last map.")
-    dense_units = parts.integer(0, 65_536, 0, "Units of a hidden layer before the head; 0 leaves it out.")
+    pooling = tunables.name(POOLINGS, "What becomes of the backbone's last map.", "avg")
+    dense_units = tunables.integer(0, 65_536, "Units of a hidden layer before the head; 0 leaves it out.", 0)
     activation = parts.activation(text="Activation of the hidden layer.")
     dropout = parts.dropout(0.2, "Share of features dropped before the head.")
-    frozen_epochs = parts.integer(
-        0, 10_000, 5, "How many of the epochs, the first ones, train the head alone; the rest fine-tune."
+    frozen_epochs = tunables.integer(
+        0, 10_000, "How many of the epochs, the first ones, train the head alone; the rest fine-tune.", 5
     )
-    unfreeze = parts.number(
-        0.0, 1.0, 1.0, "Share of the backbone's layers, counted from its output, that fine-tuning trains."
+    unfreeze = tunables.number(
+        0.0, 1.0, "Share of the backbone's layers, counted from its output, that fine-tuning trains.", 1.0
     )
-    fine_tune_learning_rate = Tunable(
-        Number(validate=Between(0.0, 100.0, open_min=True)),
-        load_default=1e-4,
-        metadata={"description": "Learning rate of fine-tuning: small, so that what was learned stays."},
+    fine_tune_learning_rate = tunables.number(
+        0.0,
+        100.0,
+        "Learning rate of fine-tuning: small, so that what was learned stays.",
+        1e-4,
+        open_min=True,
     )
 
     @validates_schema

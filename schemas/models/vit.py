@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from marshmallow import validate
 
+from schemas import tunables
 from schemas.fields import String
 from schemas.models import parts
 from schemas.models.family import FamilySchema, Infeasible, Model, images
@@ -68,8 +69,8 @@ class VitSchema(FamilySchema):
     makes = Vit
 
     family = String(required=True, validate=validate.Equal(Vit.family))
-    patch_size = parts.integer(1, 64, 4, "Side of the square patches, in pixels.")
-    width = parts.integer(8, 1024, 64, "Channels of each patch.")
-    depth = parts.integer(1, 24, 4, "Blocks of attention and dense layers.")
-    heads = parts.integer(1, 16, 4, "Heads of attention; the width is divided among them.")
+    patch_size = tunables.integer(1, 64, "Side of the square patches, in pixels.", 4)
+    width = tunables.integer(8, 1024, "Channels of each patch.", 64)
+    depth = tunables.integer(1, 24, "Blocks of attention and dense layers.", 4)
+    heads = tunables.integer(1, 16, "Heads of attention; the width is divided among them.", 4)
     dropout = parts.dropout(0.1, "Share of values dropped in attention and after each dense layer.")

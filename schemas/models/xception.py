@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from marshmallow import validate
 
+from schemas import tunables
 from schemas.fields import String
 from schemas.models import parts
 from schemas.models.family import FamilySchema, Model, images
@@ -75,19 +76,19 @@ class XceptionSchema(FamilySchema):
     makes = Xception
 
     family = String(required=True, validate=validate.Equal(Xception.family))
-    activation = parts.name(
-        ACTIVATIONS, "relu", "relu: with batch normalisation; selu: without, it normalises itself."
+    activation = tunables.name(
+        ACTIVATIONS, "relu: with batch normalisation; selu: without, it normalises itself.", "relu"
     )
     conv2d_num_filters = one_of(FILTERS, 64, "Filters of the first convolution.")
     kernel_size = one_of(KERNEL_SIZES, 3, "Side of the first convolution's kernel, in pixels.")
     initial_strides = one_of(
         STRIDES, 2, "Stride of the first convolution: 2 as in Keras Tuner, 1 keeps the size of small images."
     )
-    sep_num_filters = parts.integer(
-        1, 2048, 256, "Filters of the separable convolutions; the last block has twice as many."
+    sep_num_filters = tunables.integer(
+        1, 2048, "Filters of the separable convolutions; the last block has twice as many.", 256
     )
-    num_residual_blocks = parts.integer(1, 16, 4, "Residual blocks before the last one.")
-    pooling = parts.name(
-        POOLINGS, "avg", "What becomes of the last map: the mean or maximum of each channel, or all of it."
+    num_residual_blocks = tunables.integer(1, 16, "Residual blocks before the last one.", 4)
+    pooling = tunables.name(
+        POOLINGS, "What becomes of the last map: the mean or maximum of each channel, or all of it.", "avg"
     )
     dropout_rate = parts.dropout(0.5, "Share of the features dropped before the classification head.")
