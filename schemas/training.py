@@ -95,7 +95,10 @@ class TrainingSchema(StrictSchema):
         EarlyStoppingSchema,
         load_default=None,
         allow_none=True,
-        metadata={"description": "End a trial that no longer improves; the best epoch counts. Frozen epochs are not cut short."},
+        metadata={
+            "description": "End a trial that no longer improves; the best epoch counts. "
+            "A frozen phase is not cut short."
+        },
     )
     loss = tunables.name(
         LOSSES,

@@ -8,7 +8,8 @@ from marshmallow import validate
 
 from schemas.fields import String
 from schemas.models import Family, FamilySchema, Infeasible, Model
-from schemas.models.parts import dense, integer
+from schemas.models.parts import dense
+from schemas.tunables import integer
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class StripedSchema(FamilySchema):
     makes = Striped
 
     family = String(required=True, validate=validate.Equal(Striped.family))
-    units = integer(1, 64, 8, "Units of the hidden layer.")
+    units = integer(1, 64, "Units of the hidden layer.", 8)
 
 
 FAMILY = Family(StripedSchema, "striped.builder:build")
