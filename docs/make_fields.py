@@ -52,8 +52,15 @@ def _row(name: str, told: dict[str, Any]) -> str:
 def _values(told: dict[str, Any]) -> str:
     if "values" in told:
         return ", ".join(f"`{value}`" for value in told["values"])
-    ends = f" {told['min']:g} to {told['max']:g}" if "min" in told and told["max"] is not None else ""
-    return f"{told['type']}{ends}{', or a pair' if told.get('pair') else ''}"
+    return f"{told['type']}{_ends(told)}{', or a pair' if told.get('pair') else ''}"
+
+
+def _ends(told: dict[str, Any]) -> str:
+    if told.get("max") is None:
+        return ""
+    low = f"above {told['min']:g}" if "exclusive_min" in told else f"{told['min']:g}"
+    but = "".join(f", not {value}" for value in told.get("except", ()))
+    return f" {low} to {told['max']:g}{but}"
 
 
 def _json(value: Any) -> str:

@@ -116,7 +116,9 @@ class JobSpec:
 class JobSpecSchema(StrictSchema):
     """A training recipe in which any value may be left open."""
 
-    name = String(load_default="", validate=Sized(max=200))
+    name = String(
+        load_default="", validate=Sized(max=200), metadata={"description": "What people call the job."}
+    )
     labels = Dict(
         keys=String(validate=Pattern(r"[\w./-]{1,63}", "1 to 63 letters, digits, '.', '_', '-' or '/'.")),
         values=String(validate=Sized(max=255)),
@@ -129,7 +131,11 @@ class JobSpecSchema(StrictSchema):
         validate=Between(0, 2**31 - 1),
         metadata={"description": "Of the split, the search and the training; 0 is a seed."},
     )
-    priority = Integer(load_default=5, validate=Between(0, 9))
+    priority = Integer(
+        load_default=5,
+        validate=Between(0, 9),
+        metadata={"description": "Kept with the job; the highest is 9."},
+    )
     dataset = String(
         required=True,
         validate=Pattern(

@@ -9,22 +9,26 @@ from marshmallow import Schema, fields, validate
 from schemas.augmentation import AugmentationSchema
 from schemas.datasets import BUILTINS
 from schemas.distributions import Tunable
-from schemas.fields import AnswerSchema, Dict, List, Nested, String
+from schemas.fields import AnswerSchema, Dict, Except, List, Nested, String
 from schemas.metrics import METRICS
 from schemas.models import FAMILIES
+from schemas.models.arguments import PenaltySchema
 from schemas.models.kinds import LAYERS
+from schemas.models.layers import RepeatSchema
 from schemas.pairs import Pair
 from schemas.preprocessing import PreprocessingSchema
 from schemas.schedules import SCHEDULES, ScheduleField
 from schemas.search import ALGORITHMS, BudgetSchema, ObjectiveSchema, SearchSchema
-from schemas.specs import ResultSchema
+from schemas.specs import JobSpecSchema, ResultSchema
 from schemas.split import SplitSchema
 from schemas.training import OPTIMIZERS, EarlyStoppingSchema, TrainingSchema
 from service.bodies import Blueprint
 
 blueprint = Blueprint("catalog", __name__, description="What a job spec may say.")
 
+# What stands in a spec itself, and what stands in more than one place, beside its sections.
 _SECTIONS: dict[str, type[Schema]] = {
+    "spec": JobSpecSchema,
     "split": SplitSchema,
     "preprocessing": PreprocessingSchema,
     "augmentation": AugmentationSchema,
@@ -34,6 +38,8 @@ _SECTIONS: dict[str, type[Schema]] = {
     "objective": ObjectiveSchema,
     "budget": BudgetSchema,
     "result": ResultSchema,
+    "repeat": RepeatSchema,
+    "regularizer": PenaltySchema,
 }
 
 # What tells the branches of a section apart: said by the branch's name.
@@ -118,6 +124,9 @@ def _limits(field: fields.Field[Any]) -> dict[str, Any]:
     for validator in field.validators:
         if isinstance(validator, validate.Range):
             limits |= {"min": validator.min, "max": validator.max}
+            limits |= {} if validator.min_inclusive else {"exclusive_min": True}
+        if isinstance(validator, Except):
+            limits["except"] = list(validator.iterable)
         if isinstance(validator, validate.OneOf):
             limits["values"] = list(validator.choices)
     return limits

@@ -63,6 +63,9 @@ def test_every_field_of_a_section_is_described(catalog: dict[str, Any]) -> None:
         "schedule",
     }
     assert set(catalog["sections"]) == {
+        "spec",
+        "repeat",
+        "regularizer",
         "split",
         "preprocessing",
         "augmentation",
@@ -95,8 +98,11 @@ def fields_of(catalog: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 REQUIRED = {
+    "spec.dataset",
     "budget.max_trials",
     "layers.layers",
+    "repeat.repeat",
+    "repeat.layers",
     "Conv2D.kernel_size",
     "Conv2D.filters",
     "SeparableConv2D.kernel_size",
@@ -116,7 +122,16 @@ REQUIRED = {
 }
 
 # A score has no limits; ids and names are free.
-LIMITLESS = {"objective.target", "transfer.job", "layers.layers", *(f"{layer}.name" for layer in LAYERS)}
+LIMITLESS = {
+    "spec.name",
+    "spec.labels",
+    "spec.dataset",
+    "objective.target",
+    "transfer.job",
+    "layers.layers",
+    "repeat.layers",
+    *(f"{layer}.name" for layer in LAYERS),
+}
 
 
 def test_every_field_says_what_it_may_be(catalog: dict[str, Any]) -> None:
@@ -161,9 +176,15 @@ def test_ranges_and_values_are_the_ones_that_are_checked(catalog: dict[str, Any]
 
 
 def test_ranges_and_values_of_schedules_are_the_ones_that_are_checked(catalog: dict[str, Any]) -> None:
+    # Below the highest rate that there is, a cycle may have any lowest one.
     for schedule in catalog["schedules"]:
         for name, field in schedule["fields"].items():
-            held_to(name, field, {"type": schedule["name"]}, lambda made: {"training": {"schedule": made}})
+            held_to(
+                name,
+                field,
+                {"type": schedule["name"]},
+                lambda made: {"training": {"schedule": made, "learning_rate": 100.0}},
+            )
 
 
 def test_ranges_and_values_of_layers_are_the_ones_that_are_checked(catalog: dict[str, Any]) -> None:
@@ -186,21 +207,6 @@ def test_ranges_and_values_of_sections_are_the_ones_that_are_checked(
         held_to(name, field, needed, lambda made: {section: made})
 
 
-# Above their lower end, which is 0.
-ABOVE = (
-    "clipnorm",
-    "factor",
-    "fine_tune_learning_rate",
-    "gamma",
-    "high",
-    "learning_rate",
-    "low",
-    "rate",
-    "step_size",
-    "validation",
-)
-
-
 def held_to(
     name: str,
     field: dict[str, Any],
@@ -218,8 +224,7 @@ def held_to(
     inside += [listed(value) for value in field.get("values", [])]
     outside: list[Any] = [listed("no such name")] if "values" in field else []
     if "max" in field and name != "target_shape":
-        # Of a row, 0.0 is the lowest share that is dropped; of a schedule, the end that is left out.
-        above = name in ABOVE and not (name == "rate" and "Dropout" in str(needed["type"]))
+        above = field.get("exclusive_min", False)
         inside += [listed(field["max"]), listed(1e-9 if above else field["min"])]
         outside += [listed(field["max"] + 1), listed(field["min"] - (0 if above else 1))]
     assert [value for value in inside if not loads(changes({**needed, name: value}))] == [], (name, needed)
