@@ -402,7 +402,7 @@ def shares_leave_something(spec: Json, random: Random) -> None:
 
 
 def schedules_fit(spec: Json, random: Random) -> None:
-    """low <= high, which is the learning rate unless it is given; one whose type is open has the fields of what the type may be, and no others."""
+    """low <= high, or the learning rate; with an open type, the fields of what it may be, and no others."""
     schedule = spec["training"].get("schedule", {})
     rates = [schedule.get(name) for name in ("low", "high")]
     if all(isinstance(rate, (int, float)) for rate in rates):

@@ -122,11 +122,11 @@ def test_database_is_usable_after_an_error(database: Database) -> None:
 
 
 def test_foreign_keys_are_held(database: Database) -> None:
-    with pytest.raises(IntegrityError), database.write() as session:
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"), database.write() as session:
         session.execute(
             text(
-                "INSERT INTO epochs (job_id, number, epoch, seconds, learning_rate, metrics)"
-                " VALUES ('job_none', 0, 1, 1.0, 0.1, '{}')"
+                "INSERT INTO epochs (job_id, number, fold, epoch, seconds, learning_rate, metrics)"
+                " VALUES ('job_none', 0, 1, 1, 1.0, 0.1, '{}')"
             )
         )
 

@@ -114,8 +114,8 @@ def _best_of(recorder: Recorder, fold: int) -> Epoch:
 
 def test_of_folds_that_are_all_done_the_result_is_the_mean() -> None:
     recorder = Recorder()
-    result = _run(new_spec(**THREE_FOLDS), recorder)
-    bests = [_best_of(recorder, fold) for fold in (1, 2, 3)]
+    result = _run(new_spec(**{**THREE_FOLDS, "split": {"folds": 2}}), recorder)
+    bests = [_best_of(recorder, fold) for fold in (1, 2)]
     scores = [one.metrics["val_accuracy"] or 0.0 for one in bests]
     assert result.best is not None
     assert [(one["fold"], one["score"], one["best_epoch"]) for one in result.best.folds or ()] == [
