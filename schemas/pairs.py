@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from schemas.distributions import Tunable
 from schemas.fields import Coded, List, Sized
 from schemas.problems import fault
+from schemas.tunables import Tunable
 
 
 class Pair(Coded):

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validate, validates_schema
 
 from schemas import tunables
-from schemas.distributions import DISTRIBUTIONS, Distribution, Tunable
+from schemas.distributions import Distribution
 from schemas.fields import Among, Between, Coded, Number, StrictSchema, String, is_object
 from schemas.problems import fault
+from schemas.tunables import DISTRIBUTIONS, Tunable
 
 # The name of a schedule's type when it is left open: the other fields hang on it.
 TYPE = "training.schedule.type"

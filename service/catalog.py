@@ -8,7 +8,6 @@ from marshmallow import Schema, fields, validate
 
 from schemas.augmentation import AugmentationSchema
 from schemas.datasets import BUILTINS
-from schemas.distributions import Tunable
 from schemas.fields import AnswerSchema, Dict, Except, List, Nested, String
 from schemas.metrics import METRICS
 from schemas.models import FAMILIES
@@ -22,6 +21,7 @@ from schemas.search import ALGORITHMS, BudgetSchema, ObjectiveSchema, SearchSche
 from schemas.specs import JobSpecSchema, ResultSchema
 from schemas.split import SplitSchema
 from schemas.training import OPTIMIZERS, EarlyStoppingSchema, TrainingSchema
+from schemas.tunables import Tunable
 from service.bodies import Blueprint
 
 blueprint = Blueprint("catalog", __name__, description="What a job spec may say.")

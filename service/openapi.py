@@ -9,10 +9,11 @@ from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import fields, validate
 
-from schemas.distributions import SAMPLINGS, Tunable
+from schemas.distributions import SAMPLINGS
 from schemas.fields import Except, Pattern
 from schemas.models.layers import MAX_ENTRIES, LayerList
 from schemas.problems import MEDIA_TYPE, ProblemSchema
+from schemas.tunables import Tunable
 
 TITLE, VERSION = "Tuneserve", "v1"
 

@@ -5,7 +5,6 @@ from typing import Any
 from marshmallow import missing, validate
 
 from schemas import tunables
-from schemas.distributions import Tunable
 from schemas.fields import (
     Among,
     Between,
@@ -18,6 +17,7 @@ from schemas.fields import (
 )
 from schemas.models import parts
 from schemas.pairs import Pair
+from schemas.tunables import Tunable
 
 # Windows, strides and margins: the largest that make sense on images of at most 2048 pixels.
 MAX_WINDOW = 256

@@ -7,7 +7,6 @@ does to a shape is in `schemas.models.flow`.
 from typing import Any
 
 from schemas import tunables
-from schemas.distributions import Tunable
 from schemas.fields import Between, Except, Integer, List, Sized, StrictSchema, String
 from schemas.models.arguments import (
     ACTIVATIONS,
@@ -25,6 +24,7 @@ from schemas.models.arguments import (
     share,
 )
 from schemas.problems import Message
+from schemas.tunables import Tunable
 
 # What tutorials give the first layer.
 _ADDED_BY_US = ("input_shape", "batch_input_shape", "batch_shape", "input_dim")

@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validate
 
-from schemas.distributions import DISTRIBUTIONS, Choice, Range, Tunable
+from schemas.distributions import Choice, Range
 from schemas.fields import Between, Coded, Integer, Sized, StrictSchema, String, is_object, nearest
 from schemas.models import parts
 from schemas.models.family import FamilySchema, Infeasible, Model
 from schemas.models.flow import EFFECTS
 from schemas.models.kinds import LAYERS, LayerSchema
 from schemas.problems import fault
+from schemas.tunables import DISTRIBUTIONS, Tunable
 
 # Entries of one list; what they come to with every repeat at its most.
 MAX_ENTRIES = 200

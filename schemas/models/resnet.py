@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 from marshmallow import validate
 
 from schemas import tunables
-from schemas.distributions import Tunable
 from schemas.fields import Integer, String
 from schemas.models import parts
 from schemas.models.family import FamilySchema, Model, images
 from schemas.problems import Message
+from schemas.tunables import Tunable
 
 VERSIONS = ("v1", "v2", "next")
 POOLINGS = ("avg", "max")

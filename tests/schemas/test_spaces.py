@@ -11,19 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from schemas.distributions import (
-    BooleanChoice,
-    Choice,
-    Distribution,
-    FloatRange,
-    IntRange,
-    Tunable,
-    Value,
-    tidy,
-)
+from schemas.distributions import BooleanChoice, Choice, Distribution, FloatRange, IntRange, Value, tidy
 from schemas.fields import Among, Between, Boolean, Integer, Number, StrictSchema, String
 from schemas.problems import error_items
 from schemas.spaces import Space, points
+from schemas.tunables import Tunable
 
 When = Mapping[str, Sequence[Value]]
 

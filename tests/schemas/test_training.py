@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.distributions import Distribution, Tunable
+from schemas.distributions import Distribution
 from schemas.metrics import METRICS, MONITORS
 from schemas.schedules import Constant
 from schemas.training import (
@@ -15,6 +15,7 @@ from schemas.training import (
     Training,
     TrainingSchema,
 )
+from schemas.tunables import Tunable
 from tests.schemas.faults import faults
 
 

@@ -9,12 +9,12 @@ from flask import Flask
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from schemas.distributions import DISTRIBUTIONS
 from schemas.models import FAMILIES
 from schemas.models.kinds import LAYERS
 from schemas.problems import Invalid
 from schemas.schedules import SCHEDULES
 from schemas.specs import load_spec
+from schemas.tunables import DISTRIBUTIONS
 from tests.conftest import Api
 from tests.service.rows import add_trials, complete, npz, posted, upload
 from tests.specs import checker

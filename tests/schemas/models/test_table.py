@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from schemas.distributions import Tunable
 from schemas.models import FAMILIES, Model, ModelSchema
 from schemas.pairs import Pair
+from schemas.tunables import Tunable
 from tests.schemas.faults import faults
 
 # What a family needs beside its name.
