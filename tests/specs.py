@@ -81,6 +81,9 @@ QUICK: Limits = {
     "weights": {"const": "none"},
     "sep_num_filters": {"maximum": 32},
     "num_residual_blocks": {"maximum": 1},
+    "convs_per_block": {"maximum": 2},
+    "depth": {"maximum": 2},
+    "heads": {"maximum": 4},
 }
 
 

@@ -12,6 +12,9 @@ from tuning.models.materials import Materials
 # Keras' classes by our own table: nothing is ever looked up by what a client has written.
 CLASSES: dict[str, type[keras.layers.Layer]] = {kind: getattr(keras.layers, kind) for kind in LAYERS}
 
+# Keras cannot add a penalty in 16 bits to a loss in 32.
+_PRECISE = {"ActivityRegularization": {"dtype": "float32"}}
+
 # (l1, l2) of the regularizers that Keras knows by name.
 _PENALTIES = {"l1": (0.01, 0.0), "l2": (0.0, 0.01), "l1_l2": (0.01, 0.01)}
 
@@ -36,7 +39,8 @@ def _layer(placed: Placed) -> keras.layers.Layer:
         for key, value in placed.layer.items()
         if key not in ("type", "name")
     }
-    return CLASSES[placed.layer["type"]](name=placed.name, **arguments)
+    kind = placed.layer["type"]
+    return CLASSES[kind](name=placed.name, **_PRECISE.get(kind, {}), **arguments)
 
 
 def _penalty(value: str | Mapping[str, Any] | None) -> keras.regularizers.Regularizer | None:

@@ -386,3 +386,18 @@ def test_layers_build_under_the_head_and_the_scaling_of_the_service() -> None:
     names = [layer.name for layer in built.layers]
     assert len(set(names)) == len(names)
     assert built.output_shape == (None, 3)
+
+
+def test_a_penalty_on_activity_trains_in_16_bits() -> None:
+    """Keras adds losses up as they come, and those of a 16-bit layer have another type."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        dense, penalty = {"type": "Dense", "units": 4}, {"type": "ActivityRegularization", "l2": 0.1}
+        made = net(model({"type": "Flatten"}, dense, penalty), (4, 4, 1))
+    finally:
+        keras.config.set_dtype_policy(before)
+    made.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    x, y = np.ones((8, 4, 4, 1), np.float32), np.zeros(8, np.int32)
+    history = made.fit(x, y, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
