@@ -11,7 +11,7 @@ from tuning.models.mlp import build
 
 def net(model: Mlp, shape: tuple[int, ...], classes: int = 3) -> keras.Model:
     pixels = keras.Input(shape)
-    return keras.Model(pixels, keras.layers.Dense(classes)(build(model, pixels, Materials())))
+    return keras.Model(pixels, keras.layers.Dense(classes, name="logits")(build(model, pixels, Materials())))
 
 
 @pytest.mark.parametrize("layers", [0, 1, 4])

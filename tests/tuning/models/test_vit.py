@@ -17,7 +17,7 @@ def net(model: Vit, shape: tuple[int, ...], classes: int = 10) -> keras.Model:
     pixels = keras.Input(shape)
     features = build(model, pixels, Materials())
     assert features.shape == (None, model.width)
-    return keras.Model(pixels, keras.layers.Dense(classes)(features))
+    return keras.Model(pixels, keras.layers.Dense(classes, name="logits")(features))
 
 
 @pytest.mark.parametrize(
