@@ -33,7 +33,7 @@ demo: $(READY) ## tune a classifier of handwritten digits from start to end, in 
 # Files share the cores; those that run the whole service wait a lot, for leases and for workers to start.
 test: $(READY) ## all tests, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest --ignore=tests/whole --numprocesses=auto --maxprocesses=4 --dist=loadfile
-	@$(BIN)/python -m pytest tests/whole --numprocesses=2 --dist=loadfile
+	@$(BIN)/python -m pytest tests/whole --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 check: $(READY) ## style, types, import rules
 	@$(BIN)/ruff check --quiet .
