@@ -61,7 +61,7 @@ def test_a_stopped_service_goes_on_where_it_was(service: Service, long_spec: dic
     job = started(service, long_spec)
     parts = psutil.Process(service.process.pid).children(recursive=True)
     assert service.stop(signal.SIGTERM) == 0
-    assert psutil.wait_procs(parts, timeout=15)[1] == [], "nothing is left running"
+    assert psutil.wait_procs(parts, timeout=5)[1] == [], "nothing is left running"
     service.start()
     again = service.client().jobs.get(job.id)
     assert states(again).count("running") + states(again).count("pending") > 0

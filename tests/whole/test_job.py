@@ -109,7 +109,7 @@ def test_a_cancelled_job_stops_within_seconds_and_frees_its_slots(
         wait_until(lambda: job.reload().state == "cancelled", 15, "the job is cancelled")
         assert set(states(job)) == {"cancelled"}
         quick = {**long_spec, "training": {"epochs": 1}, "budget": {"max_trials": 1}}
-        assert client.jobs.create(quick).wait(timeout=60, progress=False).state == "succeeded"
+        assert client.jobs.create(quick).wait(timeout=30, progress=False).state == "succeeded"
 
 
 def test_a_trial_over_its_time_fails_and_the_deadline_keeps_the_best(
