@@ -67,7 +67,7 @@ def sqlite_context(sqlite_template: Path, valkey: str, broker: Redis, tmp_path: 
         database_url=f"sqlite:///{tmp_path / 'tuneserve.db'}",
         broker_url=valkey,
         data_folder=str(tmp_path / "data"),
-        lease_seconds=4.0,
+        lease_seconds=60.0,
         min_free_bytes=0,
     )
     made = Context(settings, worker="worker-1")
