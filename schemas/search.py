@@ -1,172 +1,340 @@
-"""How to search, for what, and for how long."""
+"""How to search: the table of algorithms, each with its options."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from marshmallow import post_load
+from marshmallow import post_load, validate
 
-from schemas.fields import Among, Between, Integer, Number, StrictSchema, String
-from schemas.metrics import MONITORS, direction
-from schemas.problems import fault
+from schemas.distributions import Value
+from schemas.fields import Among, Between, Boolean, Dict, Integer, List, Nested, Number, Pattern, Sized
+from schemas.fields import StrictSchema, String
+from schemas.stopping import NoStopping, Stopping, StoppingSchema
+from schemas.tunables import Scalar
+from schemas.variants import VariantSchema
 
-ALGORITHMS = {
-    "random": "Every trial drawn at random from the space; no configuration twice.",
-    "grid": "Every combination of the values, the last hyperparameter moving fastest.",
-}
 ORDERS = ("row_major", "outside_in")
 # Above this a grid is refused when the job is posted: nobody means to train a million models.
 MAX_GRID_SIZE = 1_000_000
+MAX_ENQUEUED = 1_000
 
 
 @dataclass(frozen=True)
 class Search:
-    algorithm: str
+    """What every algorithm takes.
+
+    Args:
+        enqueue: configurations to try first, open values by their names; what they leave out is drawn.
+        warm_start: ended jobs whose trials are told to the algorithm.
+        reuse: take the result of an equal trial of another job instead of training again.
+    """
+
+    algorithm: ClassVar[str]
+
+    stopping: Stopping
+    enqueue: tuple[Mapping[str, Value], ...]
+    warm_start: tuple[str, ...]
+    reuse: bool
+
+
+@dataclass(frozen=True)
+class RandomSearch(Search):
+    algorithm = "random"
+
+
+@dataclass(frozen=True)
+class GridSearch(Search):
+    algorithm = "grid"
     order: str
 
 
-class SearchSchema(StrictSchema):
-    algorithm = String(
-        load_default="random",
-        validate=Among(ALGORITHMS),
-        metadata={"description": "How the next configuration is chosen."},
+@dataclass(frozen=True)
+class BayesianSearch(Search):
+    algorithm = "bayesian"
+
+
+@dataclass(frozen=True)
+class TpeSearch(Search):
+    algorithm = "tpe"
+
+
+@dataclass(frozen=True)
+class CmaesSearch(Search):
+    algorithm = "cmaes"
+
+
+@dataclass(frozen=True)
+class HyperbandSearch(Search):
+    algorithm = "hyperband"
+    factor: int
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """The first stage: ``trials``, ``epochs`` and ``data`` are shares of what there is."""
+
+    algorithm: str
+    trials: float
+    epochs: float
+    data: float
+
+
+@dataclass(frozen=True)
+class Fine:
+    """The second stage.
+
+    Args:
+        promote: so many of the best coarse trials go on with all epochs and data.
+        width: the share of each range that is searched, around the best of them.
+    """
+
+    algorithm: str
+    promote: int
+    width: float
+
+
+@dataclass(frozen=True)
+class CoarseToFineSearch(Search):
+    algorithm = "coarse_to_fine"
+    coarse: Coarse
+    fine: Fine
+
+
+@dataclass(frozen=True)
+class RangeTest(Search):
+    """Learning rates from ``low`` to ``high`` in ``steps`` steps of the optimizer; then a search."""
+
+    algorithm = "lr_range_test"
+    low: float
+    high: float
+    steps: int
+    then: Search | None
+
+
+class _AlgorithmSchema(StrictSchema):
+    """What every algorithm but the range test takes."""
+
+    makes: ClassVar[type[Search]]
+
+    stopping = Nested(
+        StoppingSchema,
+        load_default=lambda: StoppingSchema().load({}),
+        metadata={"description": "Which trials are ended early."},
     )
-    rules: ClassVar[dict[str, Any]] = {
-        "anyOf": [
-            {"properties": {"order": {"const": "row_major"}}},
-            {"properties": {"algorithm": {"const": "grid"}}, "required": ["algorithm"]},
-        ]
-    }
-    order = String(
-        load_default="row_major",
-        validate=Among(ORDERS),
+    enqueue = List(
+        Dict(keys=String(validate=Sized(max=500)), values=Scalar()),
+        load_default=list,
+        validate=Sized(max=MAX_ENQUEUED),
         metadata={
-            "description": "Of a grid. outside_in: each range from both ends, the upper one first, towards "
-            "the middle; row_major: from the lower end."
+            "description": "Configurations to try first: values by the names of what is open. What one leaves "
+            "out is chosen by the search."
+        },
+    )
+    warm_start = List(
+        String(validate=Pattern(r"job_[a-z0-9]{1,64}", "An id job_....")),
+        load_default=list,
+        validate=Sized(max=32),
+        metadata={"description": "Ended jobs whose trials the algorithm learns from."},
+    )
+    reuse = Boolean(
+        load_default=False,
+        metadata={
+            "description": "Take the result of an equal finished trial (same data, configuration, seed and "
+            "version) of another job of the project instead of training again."
         },
     )
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Search:
-        if data["order"] != "row_major" and data["algorithm"] != "grid":
-            raise fault("value_not_allowed", "Only a grid has an order; the algorithm is another.", "order")
-        return Search(**data)
+        data.pop("algorithm")
+        listed = {name: tuple(data.pop(name)) for name in ("enqueue", "warm_start")}
+        return self.makes(**data, **listed)
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What makes one trial better than another, at its best epoch."""
+class RandomSchema(_AlgorithmSchema):
+    """Every trial drawn at random from the space; no configuration twice."""
 
-    metric: str
-    direction: str
-    target: float | None
+    makes = RandomSearch
 
-    def is_better(self, score: float, other: float | None) -> bool:
-        if other is None:
-            return True
-        return score > other if self.direction == "maximize" else score < other
-
-    def prefers(self, metrics: Mapping[str, float | None], other: Mapping[str, float | None]) -> bool:
-        """Whether one epoch (or one trial's best) is to be preferred to another.
-
-        Accuracies on few images are often equal; then the lower validation loss decides.
-        """
-        score, known = metrics.get(self.metric), other.get(self.metric)
-        if score is None or score != known:
-            return score is not None and self.is_better(score, known)
-        return _loss(metrics) < _loss(other)
-
-    def is_met(self, score: float | None) -> bool:
-        """Whether the score is as good as the target, if there is one."""
-        if score is None or self.target is None:
-            return False
-        return not self.is_better(self.target, score)
+    algorithm = String(load_default=RandomSearch.algorithm, validate=validate.Equal(RandomSearch.algorithm))
 
 
-def _loss(metrics: Mapping[str, float | None]) -> float:
-    loss = metrics.get("val_loss")
-    return math.inf if loss is None else loss
+class GridSchema(_AlgorithmSchema):
+    """Every combination of the values, the last hyperparameter moving fastest."""
 
+    makes = GridSearch
 
-class ObjectiveSchema(StrictSchema):
-    rules: ClassVar[dict[str, Any]] = {
-        "anyOf": [
-            {
-                "properties": {
-                    "metric": {"enum": [name for name in MONITORS if direction(name) == better]},
-                    "direction": {"enum": [better, None]},
-                },
-                # The metric is `val_accuracy` unless it is given.
-                "required": ["metric"] if better == "minimize" else [],
-            }
-            for better in ("maximize", "minimize")
-        ]
-    }
-    metric = String(
-        load_default="val_accuracy",
-        validate=Among(MONITORS),
-        metadata={"description": "Compared at each trial's best epoch."},
-    )
-    direction = String(
-        load_default=None,
-        allow_none=True,
-        validate=Among(("maximize", "minimize")),
-        metadata={"description": "From the metric unless given."},
-    )
-    target = Number(
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "The search ends once a trial is as good as this."},
+    algorithm = String(required=True, validate=validate.Equal(GridSearch.algorithm))
+    order = String(
+        load_default="row_major",
+        validate=Among(ORDERS),
+        metadata={
+            "description": "outside_in: each range from both ends, the upper one first, towards the middle; "
+            "row_major: from the lower end."
+        },
     )
 
-    @post_load
-    def make(self, data: dict[str, Any], **_: Any) -> Objective:
-        natural = direction(data["metric"])
-        if data["direction"] not in (None, natural):
-            raise fault("value_not_allowed", f"{data['metric']} is to {natural}.", "direction")
-        return Objective(**{**data, "direction": natural})
+
+class BayesianSchema(_AlgorithmSchema):
+    """A Gaussian process over what was tried; the next trial is where it expects the most."""
+
+    makes = BayesianSearch
+
+    algorithm = String(required=True, validate=validate.Equal(BayesianSearch.algorithm))
 
 
-@dataclass(frozen=True)
-class Budget:
-    max_trials: int
-    parallel_trials: int
-    max_seconds: float | None
-    max_trial_seconds: float | None
-    max_failed_trials: int | None
+class TpeSchema(_AlgorithmSchema):
+    """Densities of the good and of the bad trials (tree-structured Parzen estimator): milliseconds a trial."""
+
+    makes = TpeSearch
+
+    algorithm = String(required=True, validate=validate.Equal(TpeSearch.algorithm))
 
 
-class BudgetSchema(StrictSchema):
-    max_trials = Integer(
-        required=True,
-        validate=Between(1, 10_000),
-        metadata={"description": "Configurations to try, at most."},
+class CmaesSchema(_AlgorithmSchema):
+    """Covariance matrix adaptation: an evolution strategy over the numbers; the rest is drawn at random."""
+
+    makes = CmaesSearch
+
+    algorithm = String(required=True, validate=validate.Equal(CmaesSearch.algorithm))
+
+
+class HyperbandSchema(_AlgorithmSchema):
+    """Many trials with few epochs; the best of them go on, where they stopped, with more."""
+
+    makes = HyperbandSearch
+
+    algorithm = String(required=True, validate=validate.Equal(HyperbandSearch.algorithm))
+    factor = Integer(
+        load_default=3,
+        validate=Between(2, 10),
+        metadata={"description": "One in so many trials goes on, with so many times the epochs."},
     )
-    parallel_trials = Integer(
-        load_default=4,
-        validate=Between(1, 256),
-        metadata={"description": "Trials in flight at once, at most; slots are the other limit."},
+
+
+_STAGES = ("random", "grid")
+
+
+class CoarseSchema(StrictSchema):
+    algorithm = String(
+        load_default="random",
+        validate=Among(_STAGES),
+        metadata={"description": "Of the first stage."},
     )
-    max_seconds = Number(
-        load_default=None,
-        allow_none=True,
-        validate=Between(1, 31_536_000),
-        metadata={"description": "Deadline of the search, from when the job was made."},
+    trials = Number(
+        load_default=0.5,
+        validate=Between(0.01, 0.99),
+        metadata={"description": "Share of `max_trials` that the first stage has."},
     )
-    max_trial_seconds = Number(
-        load_default=None,
-        allow_none=True,
-        validate=Between(1, 31_536_000),
-        metadata={"description": "A trial that takes longer fails with trial_timeout."},
+    epochs = Number(
+        load_default=0.25,
+        validate=Between(0.001, 1.0),
+        metadata={"description": "Share of the epochs that its trials train; at least one."},
     )
-    max_failed_trials = Integer(
-        load_default=None,
-        allow_none=True,
-        validate=Between(1, 10_000),
-        metadata={"description": "The search ends when so many trials have failed."},
+    data = Number(
+        load_default=1.0,
+        validate=Between(0.01, 1.0),
+        metadata={"description": "Share of the training images that they see; at least one of each class."},
     )
 
     @post_load
-    def make(self, data: dict[str, Any], **_: Any) -> Budget:
-        return Budget(**data)
+    def make(self, data: dict[str, Any], **_: Any) -> Coarse:
+        return Coarse(**data)
+
+
+class FineSchema(StrictSchema):
+    algorithm = String(
+        load_default="random",
+        validate=Among(_STAGES),
+        metadata={"description": "Of the second stage."},
+    )
+    promote = Integer(
+        load_default=1,
+        validate=Between(0, 100),
+        metadata={"description": "So many of the best coarse trials go on with all epochs and data."},
+    )
+    width = Number(
+        load_default=0.25,
+        validate=Between(0.01, 1.0),
+        metadata={"description": "Share of each range that is searched around the best value."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Fine:
+        return Fine(**data)
+
+
+class CoarseToFineSchema(_AlgorithmSchema):
+    """Short trials over the whole space, then full ones in a narrow space around the best."""
+
+    makes = CoarseToFineSearch
+
+    algorithm = String(required=True, validate=validate.Equal(CoarseToFineSearch.algorithm))
+    coarse = Nested(CoarseSchema, load_default=lambda: CoarseSchema().load({}))
+    fine = Nested(FineSchema, load_default=lambda: FineSchema().load({}))
+
+
+SEARCHES: dict[str, type[_AlgorithmSchema]] = {
+    schema.makes.algorithm: schema
+    for schema in (
+        RandomSchema,
+        GridSchema,
+        BayesianSchema,
+        HyperbandSchema,
+        TpeSchema,
+        CmaesSchema,
+        CoarseToFineSchema,
+    )
+}
+DEFAULT = RandomSearch.algorithm
+
+
+class ThenSchema(VariantSchema):
+    """The search that follows a range test."""
+
+    type_field = "algorithm"
+    type_schemas = SEARCHES
+    default = DEFAULT
+
+
+class RangeTestSchema(StrictSchema):
+    """One training over a growing learning rate (Smith 2017): its loss at each rate, and a range to search."""
+
+    algorithm = String(required=True, validate=validate.Equal(RangeTest.algorithm))
+    low = Number(
+        load_default=1e-7,
+        validate=Between(1e-12, 1e-3),
+        metadata={"description": "The rate of the first step."},
+    )
+    high = Number(
+        load_default=1.0,
+        validate=Between(1e-2, 1_000.0),
+        metadata={"description": "The rate of the last step."},
+    )
+    steps = Integer(
+        load_default=100,
+        validate=Between(20, 100_000),
+        metadata={"description": "Batches trained on, each at a higher rate than the one before."},
+    )
+    then = Nested(
+        ThenSchema,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Go on with this search, inside the range that was found."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Search:
+        data.pop("algorithm")
+        return RangeTest(stopping=NoStopping(), enqueue=(), warm_start=(), reuse=False, **data)
+
+
+ALGORITHMS: dict[str, type[StrictSchema]] = {**SEARCHES, RangeTest.algorithm: RangeTestSchema}
+
+
+class SearchSchema(VariantSchema):
+    """One of the algorithms, told apart by ``algorithm``."""
+
+    type_field = "algorithm"
+    type_schemas = ALGORITHMS
+    default = DEFAULT

@@ -9,6 +9,7 @@ import rfc8785
 from marshmallow import ValidationError, post_load
 
 from schemas.augmentation import AugmentationSchema
+from schemas.budget import Budget, BudgetSchema
 from schemas.distributions import Value
 from schemas.fields import (
     Among,
@@ -25,18 +26,12 @@ from schemas.fields import (
 )
 from schemas.models import ModelSchema
 from schemas.models.transfer import Transfer, may_be_job
+from schemas.objective import Objective, ObjectiveSchema
 from schemas.preprocessing import PreprocessingSchema
-from schemas.problems import Message, invalid
+from schemas.problems import invalid
 from schemas.recipe import SECTIONS, Recipe, space_of
-from schemas.search import (
-    MAX_GRID_SIZE,
-    Budget,
-    BudgetSchema,
-    Objective,
-    ObjectiveSchema,
-    Search,
-    SearchSchema,
-)
+from schemas.search import Search, SearchSchema
+from schemas.searching import check_search
 from schemas.spaces import Space
 from schemas.split import Split, SplitSchema
 from schemas.training import TrainingSchema
@@ -158,15 +153,9 @@ class JobSpecSchema(StrictSchema):
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> JobSpec:
         space = space_of({name: data[name] for name in SECTIONS})
-        _check_grid(data["search"], space)
+        check_search(data["search"], space, data["training"], "search")
         closed = {name: value for name, value in data.items() if name not in SECTIONS}
         return JobSpec(**closed, space=space, document=data)
-
-
-def _check_grid(search: Search, space: Space) -> None:
-    if search.algorithm == "grid" and (size := space.grid_size()) > MAX_GRID_SIZE:
-        text = f"The grid has {size:,} configurations; at most {MAX_GRID_SIZE:,} can be searched."
-        raise ValidationError({"search": {"algorithm": [Message("search_space_too_large", text)]}})
 
 
 def load_spec(document: Any) -> JobSpec:

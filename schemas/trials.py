@@ -48,11 +48,50 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What of a full training a trial is given, where the algorithm says so.
+
+    Args:
+        until_epoch: the last epoch to train, counted from the first one of the configuration; None for as many
+            as the recipe says. The schedule of the learning rate is that of the whole recipe.
+        data_share: of the training share's images.
+        parent: the trial whose weights, optimizer and epoch it goes on from.
+        stage: where in the algorithm's plan it stands, such as ``{"bracket": 2, "round": 0}``.
+    """
+
+    until_epoch: int | None = None
+    data_share: float = 1.0
+    parent: int | None = None
+    stage: Mapping[str, int | str] | None = None
+
+
+FULL = Effort()
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a search wants tried next."""
+
+    values: Mapping[str, Value]
+    effort: Effort = FULL
+
+
+@dataclass(frozen=True)
+class Known:
+    """A configuration whose worth is known from elsewhere; ``score`` is None when it failed."""
+
+    values: Mapping[str, Value]
+    score: float | None
+
+
+@dataclass(frozen=True)
 class Trial:
     """``epochs`` is None where nobody asked for them.
 
     With cross-validation ``score`` and ``metrics`` are means over the folds, ``deviation`` is that of the
-    folds' scores (n - 1 in the denominator), and ``folds`` has each of them.
+    folds' scores (n - 1 in the denominator), and ``folds`` has each of them. ``last_epoch`` is the last one that
+    was trained; ``reused`` names the job and trial that the result was taken from; ``range_test`` has the curve of a
+    learning-rate range test and what it suggests.
     """
 
     number: int
@@ -70,6 +109,10 @@ class Trial:
     deviation: float | None = None
     folds: Sequence[Mapping[str, Any]] | None = None
     epochs: Sequence[Epoch] | None = None
+    effort: Effort = FULL
+    last_epoch: int | None = None
+    reused: Mapping[str, Any] | None = None
+    range_test: Mapping[str, Any] | None = None
 
     @property
     def is_infeasible(self) -> bool:

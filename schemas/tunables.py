@@ -45,7 +45,7 @@ MAX_STEPS = 10_000
 _LARGEST_INTEGER = 2**53 - 1
 
 
-class _Scalar(Coded):
+class Scalar(Coded):
     """Any JSON scalar; what it may be is said by the field that the distribution stands for."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
@@ -64,10 +64,10 @@ class DistributionSchema(StrictSchema):
     makes: ClassVar[type[Distribution]]
 
     type = String(required=True)
-    default = _Scalar(load_default=None, allow_none=True)
+    default = Scalar(load_default=None, allow_none=True)
     when = Dict(
         keys=String(),
-        values=List(_Scalar(), validate=Sized(min=1, max=256)),
+        values=List(Scalar(), validate=Sized(min=1, max=256)),
         load_default=None,
         allow_none=True,
         metadata={"description": "Exists only when each parent named here has one of the values."},
@@ -99,7 +99,7 @@ class IntRangeSchema(_RangeSchema):
 
 class ChoiceSchema(DistributionSchema):
     makes = Choice
-    values = List(_Scalar(), required=True, validate=Sized(max=256))
+    values = List(Scalar(), required=True, validate=Sized(max=256))
     ordered = Boolean(load_default=None, allow_none=True)
 
 

@@ -13,7 +13,7 @@ from schemas.metrics import ALWAYS
 from schemas.models import Phase
 from schemas.recipe import Recipe
 from schemas.schedules import Plateau, Schedule
-from schemas.search import Objective
+from schemas.objective import Objective
 from schemas.training import Training
 from schemas.trials import Epoch
 from tuning import models

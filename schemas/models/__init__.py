@@ -7,12 +7,6 @@ entries name a `Family` each.
 """
 
 from importlib import metadata
-from typing import Any
-
-from marshmallow import ValidationError
-from marshmallow_oneofschema.one_of_schema import OneOfSchema
-
-from schemas.fields import Among, is_object
 from schemas.models.cnn import CnnSchema
 from schemas.models.efficientnet import EfficientNetSchema
 from schemas.models.family import Family, FamilySchema, Infeasible, Model, Phase
@@ -22,7 +16,7 @@ from schemas.models.resnet import ResNetSchema
 from schemas.models.transfer import TransferSchema
 from schemas.models.vit import VitSchema
 from schemas.models.xception import XceptionSchema
-from schemas.problems import fault
+from schemas.variants import VariantSchema
 
 __all__ = ["FAMILIES", "GROUP", "Family", "FamilySchema", "Infeasible", "Model", "ModelSchema", "Phase"]
 
@@ -55,26 +49,8 @@ def _families() -> dict[str, Family]:
 FAMILIES = _families()
 
 
-class ModelSchema(OneOfSchema):
+class ModelSchema(VariantSchema):
     """One of the families, told apart by ``family``."""
 
     type_field = "family"
-    type_field_remove = False
     type_schemas = {name: family.schema for name, family in FAMILIES.items()}
-
-    def get_obj_type(self, obj: Any) -> str:
-        return str(obj["family"])
-
-    def _load(self, data: Any, **kwargs: Any) -> Any:
-        if not is_object(data):
-            raise fault("invalid_type", "Must be an object.")
-        if "family" not in data:
-            raise fault("missing_field", "Missing data for required field.", "family")
-        family = data["family"]
-        if not isinstance(family, str):
-            raise fault("invalid_type", "Not a valid string.", "family")
-        try:
-            Among(FAMILIES)(family)
-        except ValidationError as error:
-            raise ValidationError({"family": error.messages}) from None
-        return super()._load(data, **kwargs)  # type: ignore[no-untyped-call]

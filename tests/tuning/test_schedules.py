@@ -9,7 +9,7 @@ import pytest
 
 from schemas.models import Infeasible
 from schemas.schedules import MODES, SCHEDULES, Cyclical
-from schemas.search import Objective
+from schemas.objective import Objective
 from schemas.trials import Epoch
 from tests.tuning.makers import Recorder, bars, new_spec, recipe_of
 from tuning import training

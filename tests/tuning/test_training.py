@@ -9,7 +9,7 @@ import pytest
 from schemas.models import Infeasible, Phase
 from schemas.models.cnn import Cnn
 from schemas.models.mlp import Mlp
-from schemas.search import Objective
+from schemas.objective import Objective
 from schemas.training import OPTIMIZERS, Training
 from schemas.trials import Epoch
 from tests.tuning.makers import Recorder, bars, new_spec, recipe_of

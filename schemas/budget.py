@@ -1,0 +1,105 @@
+"""How long a search may go on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import post_load
+
+from schemas.fields import Between, Integer, Nested, Number, StrictSchema
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """No trial among the last ``trials`` was better, by more than ``min_delta``, than the best before them."""
+
+    trials: int
+    min_delta: float
+
+
+class PlateauSchema(StrictSchema):
+    trials = Integer(
+        required=True,
+        validate=Between(1, 10_000),
+        metadata={"description": "So many trials in a row that were no better."},
+    )
+    min_delta = Number(
+        load_default=0.0,
+        validate=Between(0, 1_000),
+        metadata={"description": "What does not better the score by more than this is no better."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Plateau:
+        return Plateau(**data)
+
+
+@dataclass(frozen=True)
+class Budget:
+    max_trials: int
+    parallel_trials: int
+    max_seconds: float | None
+    max_trial_seconds: float | None
+    max_failed_trials: int | None
+    max_epochs: int | None
+    max_gpu_seconds: float | None
+    plateau: Plateau | None
+
+    def is_spent(self, epochs: int, gpu_seconds: float) -> bool:
+        """Whether so much work is all that was allowed."""
+        return (self.max_epochs is not None and epochs >= self.max_epochs) or (
+            self.max_gpu_seconds is not None and gpu_seconds >= self.max_gpu_seconds
+        )
+
+
+class BudgetSchema(StrictSchema):
+    max_trials = Integer(
+        required=True,
+        validate=Between(1, 10_000),
+        metadata={"description": "Configurations to try, at most."},
+    )
+    parallel_trials = Integer(
+        load_default=4,
+        validate=Between(1, 256),
+        metadata={"description": "Trials in flight at once, at most; slots are the other limit."},
+    )
+    max_seconds = Number(
+        load_default=None,
+        allow_none=True,
+        validate=Between(1, 31_536_000),
+        metadata={"description": "Deadline of the search, from when the job was made."},
+    )
+    max_trial_seconds = Number(
+        load_default=None,
+        allow_none=True,
+        validate=Between(1, 31_536_000),
+        metadata={"description": "A trial that takes longer fails with trial_timeout."},
+    )
+    max_failed_trials = Integer(
+        load_default=None,
+        allow_none=True,
+        validate=Between(1, 10_000),
+        metadata={"description": "The search ends when so many trials have failed."},
+    )
+
+    max_epochs = Integer(
+        load_default=None,
+        allow_none=True,
+        validate=Between(1, 1_000_000_000),
+        metadata={"description": "The search ends when its trials have trained so many epochs together."},
+    )
+    max_gpu_seconds = Number(
+        load_default=None,
+        allow_none=True,
+        validate=Between(1, 31_536_000_000),
+        metadata={"description": "The search ends when its trials have been on GPUs so long, together."},
+    )
+    plateau = Nested(
+        PlateauSchema,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The search ends when it has not got better for a while."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Budget:
+        return Budget(**data)
