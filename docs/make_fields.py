@@ -23,6 +23,8 @@ _TITLES = {
     "families": "Model families: `model`",
     "layers": "Layers of the family `layers`",
     "schedules": "Schedules: `training.schedule`",
+    "algorithms": "Algorithms: `search`",
+    "stopping": "Stopping rules: `search.stopping`",
 }
 
 
@@ -31,7 +33,7 @@ def page() -> str:
     told = catalog_of_all()
     parts = [_HEAD, f"\n## {_TITLES['sections']}\n"]
     parts += [_table(name, "", fields) for name, fields in told["sections"].items()]
-    for part in ("families", "layers", "schedules"):
+    for part in ("families", "layers", "schedules", "algorithms", "stopping"):
         parts.append(f"\n## {_TITLES[part]}\n")
         parts += [_table(one["name"], one["help"], one["fields_"]) for one in told[part]]
     return "".join(parts)

@@ -1,5 +1,6 @@
 """How long a search may go on."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from schemas.fields import Between, Integer, Nested, Number, StrictSchema
 
 @dataclass(frozen=True)
 class Plateau:
-    """No trial among the last ``trials`` was better, by more than ``min_delta``, than the best before them."""
+    """None of the last ``trials`` was better, by more than ``min_delta``, than the best before them."""
 
     trials: int
     min_delta: float
@@ -44,6 +45,15 @@ class Budget:
     max_gpu_seconds: float | None
     plateau: Plateau | None
 
+    def allows_more_than(self, other: "Budget") -> bool:
+        """Whether a search that ended by ``other`` could go on by this one."""
+        limits = ("max_trials", "max_seconds", "max_epochs", "max_gpu_seconds", "max_failed_trials")
+        mine = [_limit(getattr(self, name)) for name in limits]
+        before = [_limit(getattr(other, name)) for name in limits]
+        return any(now > then for now, then in zip(mine, before, strict=True)) or (
+            other.plateau is not None and self.plateau != other.plateau
+        )
+
     def is_spent(self, epochs: int, gpu_seconds: float) -> bool:
         """Whether so much work is all that was allowed."""
         return (self.max_epochs is not None and epochs >= self.max_epochs) or (
@@ -51,7 +61,13 @@ class Budget:
         )
 
 
-class BudgetSchema(StrictSchema):
+def _limit(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+class BudgetFields(StrictSchema):
+    """What a budget is made of; loaded partially, a change of one."""
+
     max_trials = Integer(
         required=True,
         validate=Between(1, 10_000),
@@ -100,6 +116,8 @@ class BudgetSchema(StrictSchema):
         metadata={"description": "The search ends when it has not got better for a while."},
     )
 
+
+class BudgetSchema(BudgetFields):
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Budget:
         return Budget(**data)

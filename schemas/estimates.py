@@ -142,20 +142,20 @@ def _grid_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
     size = spec.space.grid_size()
     if size > spec.budget.max_trials:
         text = f"The grid has {size:,} configurations, the budget {spec.budget.max_trials:,} trials."
-        yield _warning("grid_exceeds_budget", "/budget/max_trials", text)
+        yield warning("grid_exceeds_budget", "/budget/max_trials", text)
     for one in spec.space:
         if one.distribution.count() is None:
             text = f"The grid takes {one.distribution.grid_count()} values of {one.name}: it has no step."
-            yield _warning("grid_without_step", "/" + one.name.replace(".", "/"), text)
+            yield warning("grid_without_step", "/" + one.name.replace(".", "/"), text)
 
 
 def _model_warnings(largest: int, infeasible: bool, limit: int) -> Iterator[dict[str, Any]]:
     if largest > limit:
         text = f"The largest model has {largest:,} parameters; trials above {limit:,} will fail."
-        yield _warning("model_too_large", "/model", text)
+        yield warning("model_too_large", "/model", text)
     if infeasible:
         text = "Some combinations cannot be built for images of this size; the search passes over them."
-        yield _warning("infeasible_model", "/model", text)
+        yield warning("infeasible_model", "/model", text)
 
 
 def _space_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
@@ -163,7 +163,7 @@ def _space_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
     for name, value in leaves(spec.document):
         if isinstance(value, Distribution) and name not in existing:
             text = f"{name} never exists: what its condition asks for is fixed otherwise."
-            yield _warning("never_exists", "/" + name.replace(".", "/"), text)
+            yield warning("never_exists", "/" + name.replace(".", "/"), text)
 
 
 def _seen_warnings(spec: JobSpec, dataset: Dataset, earlier: EarlierNet | None) -> Iterator[dict[str, Any]]:
@@ -172,10 +172,10 @@ def _seen_warnings(spec: JobSpec, dataset: Dataset, earlier: EarlierNet | None) 
         return
     if earlier.division != spec.division:
         text = "The earlier job divided this data set in another way: its model knows images of every share."
-        yield _warning("images_known", "/model/job", text)
+        yield warning("images_known", "/model/job", text)
     elif earlier.refit:
         text = "The earlier job's model has learned from the validation share: only the test share is new."
-        yield _warning("images_known", "/model/job", text)
+        yield warning("images_known", "/model/job", text)
 
 
 def _family_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
@@ -184,7 +184,7 @@ def _family_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
     if last.get("type") == "Dense" and last["activation"] == "softmax":
         place = f"/model/layers/{len(model['layers']) - 1}"
         text = "The service adds the classification head; this dense softmax would stand before it."
-        yield _warning("head_twice", place, text)
+        yield warning("head_twice", place, text)
     if model["family"] == Transfer.family:
         yield from _transfer_warnings(model, spec.document["preprocessing"]["scaling"])
 
@@ -192,21 +192,21 @@ def _family_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
 def _transfer_warnings(model: Mapping[str, Any], scaling: Any) -> Iterator[dict[str, Any]]:
     if scaling != "unit":
         text = "Pretrained nets expect the range that `unit` scaling gives them."
-        yield _warning("scaling_not_unit", "/preprocessing/scaling", text)
+        yield warning("scaling_not_unit", "/preprocessing/scaling", text)
     if not may_be_job(model["backbone"]) and model["weights"] == "none" and highest(model["frozen_epochs"]):
         text = "With `weights: none` a frozen backbone is a random one: `frozen_epochs: 0` trains all."
-        yield _warning("frozen_at_random", "/model/frozen_epochs", text)
+        yield warning("frozen_at_random", "/model/frozen_epochs", text)
 
 
 def _training_warnings(spec: JobSpec, training: int) -> Iterator[dict[str, Any]]:
     section = spec.document["training"]
     if highest(section["batch_size"]) > training:
         text = f"A batch may be larger than the {training:,} images of the training share."
-        yield _warning("batch_exceeds_training", "/training/batch_size", text)
+        yield warning("batch_exceeds_training", "/training/batch_size", text)
     for place, value in _rates(spec):
         if value is not None and (rate := highest(value)) > _HIGH_LEARNING_RATE:
             text = f"A learning rate of {rate:g} is above {_HIGH_LEARNING_RATE}: training may not converge."
-            yield _warning("learning_rate_high", place, text)
+            yield warning("learning_rate_high", place, text)
 
 
 def _rates(spec: JobSpec) -> Iterator[tuple[str, Any]]:
@@ -221,11 +221,12 @@ def _split_warnings(spec: JobSpec, dataset: Dataset) -> Iterator[dict[str, Any]]
     images = spec.split.divide(smallest.count)[1]
     if images < _FEW_IMAGES:
         text = f"About {images} images of class {smallest.name!r} are for validation: scores will be coarse."
-        yield _warning("validation_small", "/split", text)
+        yield warning("validation_small", "/split", text)
     if spec.split.folds > 1 and not spec.result.refit:
         text = "Cross-validation leaves a net for each fold: the model is made by a refit all the same."
-        yield _warning("refit_with_folds", "/result/refit", text)
+        yield warning("refit_with_folds", "/result/refit", text)
 
 
-def _warning(code: str, pointer: str, detail: str) -> dict[str, Any]:
+def warning(code: str, pointer: str, detail: str) -> dict[str, Any]:
+    """What is worth saying about the value at a place of the spec, though it is no error."""
     return {"code": code, "pointer": pointer, "detail": detail}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from schemas.budget import BudgetFields
 from schemas.distributions import Value
 from schemas.fields import (
     Among,
@@ -23,6 +24,7 @@ from schemas.fields import (
     String,
     Timestamp,
 )
+from schemas.labels import labels_field, name_field
 from schemas.pages import PageQuerySchema, page_of
 from schemas.problems import ErrorItemSchema, WarningSchema
 from schemas.states import JobState, StopReason
@@ -38,6 +40,7 @@ class Progress:
     failed: int
     cancelled: int
     infeasible: int
+    reused: int
     epochs: int
     elapsed_seconds: float
     eta_seconds: float | None
@@ -92,6 +95,10 @@ class ProgressSchema(AnswerSchema):
     infeasible = Integer(
         required=True,
         metadata={"description": "Of the failed ones: could not be built; the budget asked for others."},
+    )
+    reused = Integer(
+        required=True,
+        metadata={"description": "Of the completed ones: the result was taken from an equal trial."},
     )
     epochs = Integer(required=True, metadata={"description": "Trained so far, in all trials."})
     elapsed_seconds = Number(required=True)
@@ -196,6 +203,25 @@ class JobQuerySchema(PageQuerySchema):
         validate=Sized(max=200),
         metadata={"description": "Part of the name."},
     )
+
+
+class JobChangeSchema(StrictSchema):
+    """What may be changed of a job; what is left out stays."""
+
+    name = name_field()
+    labels = labels_field()
+    budget = Nested(
+        BudgetFields(partial=True),
+        metadata={"description": "What is left out stays; a job that has ended goes on if it gets more."},
+    )
+
+
+class CloneSchema(AnswerSchema):
+    """Changes of a spec, laid over it as a JSON merge patch (RFC 7396).
+
+    An object that names another `family`, `algorithm`, `rule` or `type` than the one that is there replaces
+    it whole; null puts a default in the place of a value.
+    """
 
 
 class JobGetQuerySchema(StrictSchema):

@@ -7,8 +7,20 @@ from typing import Any, ClassVar
 from marshmallow import post_load, validate
 
 from schemas.distributions import Value
-from schemas.fields import Among, Between, Boolean, Dict, Integer, List, Nested, Number, Pattern, Sized
-from schemas.fields import StrictSchema, String
+from schemas.fields import (
+    Among,
+    Between,
+    Boolean,
+    Dict,
+    Integer,
+    List,
+    Nested,
+    Number,
+    Pattern,
+    Sized,
+    StrictSchema,
+    String,
+)
 from schemas.stopping import NoStopping, Stopping, StoppingSchema
 from schemas.tunables import Scalar
 from schemas.variants import VariantSchema
@@ -102,7 +114,10 @@ class CoarseToFineSearch(Search):
 
 @dataclass(frozen=True)
 class RangeTest(Search):
-    """Learning rates from ``low`` to ``high`` in ``steps`` steps of the optimizer; then a search."""
+    """Learning rates from ``low`` to ``high`` in ``steps`` steps of the optimizer; then a search.
+
+    What every algorithm takes is that search's.
+    """
 
     algorithm = "lr_range_test"
     low: float
@@ -118,7 +133,7 @@ class _AlgorithmSchema(StrictSchema):
 
     stopping = Nested(
         StoppingSchema,
-        load_default=lambda: StoppingSchema().load({}),
+        load_default=StoppingSchema.empty,
         metadata={"description": "Which trials are ended early."},
     )
     enqueue = List(
@@ -126,8 +141,8 @@ class _AlgorithmSchema(StrictSchema):
         load_default=list,
         validate=Sized(max=MAX_ENQUEUED),
         metadata={
-            "description": "Configurations to try first: values by the names of what is open. What one leaves "
-            "out is chosen by the search."
+            "description": "Configurations to try first: values by the names of what is open. What one "
+            "leaves out is chosen by the search."
         },
     )
     warm_start = List(
@@ -147,8 +162,8 @@ class _AlgorithmSchema(StrictSchema):
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Search:
         data.pop("algorithm")
-        listed = {name: tuple(data.pop(name)) for name in ("enqueue", "warm_start")}
-        return self.makes(**data, **listed)
+        data |= {name: tuple(data[name]) for name in ("enqueue", "warm_start")}
+        return self.makes(**data)
 
 
 class RandomSchema(_AlgorithmSchema):
@@ -184,7 +199,7 @@ class BayesianSchema(_AlgorithmSchema):
 
 
 class TpeSchema(_AlgorithmSchema):
-    """Densities of the good and of the bad trials (tree-structured Parzen estimator): milliseconds a trial."""
+    """Densities of the good and of the bad trials (tree-structured Parzen estimator), in milliseconds."""
 
     makes = TpeSearch
 
@@ -298,7 +313,7 @@ class ThenSchema(VariantSchema):
 
 
 class RangeTestSchema(StrictSchema):
-    """One training over a growing learning rate (Smith 2017): its loss at each rate, and a range to search."""
+    """One training over a growing learning rate (Smith 2017): the loss at each rate, a range to search."""
 
     algorithm = String(required=True, validate=validate.Equal(RangeTest.algorithm))
     low = Number(
@@ -326,7 +341,10 @@ class RangeTestSchema(StrictSchema):
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Search:
         data.pop("algorithm")
-        return RangeTest(stopping=NoStopping(), enqueue=(), warm_start=(), reuse=False, **data)
+        then = data["then"]
+        if then is None:
+            return RangeTest(NoStopping(), (), (), False, **data)
+        return RangeTest(then.stopping, then.enqueue, then.warm_start, then.reuse, **data)
 
 
 ALGORITHMS: dict[str, type[StrictSchema]] = {**SEARCHES, RangeTest.algorithm: RangeTestSchema}

@@ -1,8 +1,9 @@
 """The job spec: the document that a client posts, and the frozen value that it becomes."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import rfc8785
@@ -15,7 +16,6 @@ from schemas.fields import (
     Among,
     Between,
     Boolean,
-    Dict,
     Integer,
     List,
     Nested,
@@ -24,12 +24,13 @@ from schemas.fields import (
     StrictSchema,
     String,
 )
+from schemas.labels import labels_field, name_field
 from schemas.models import ModelSchema
 from schemas.models.transfer import Transfer, may_be_job
 from schemas.objective import Objective, ObjectiveSchema
 from schemas.preprocessing import PreprocessingSchema
 from schemas.problems import invalid
-from schemas.recipe import SECTIONS, Recipe, space_of
+from schemas.recipe import SECTIONS, Recipe, filled, space_of
 from schemas.search import Search, SearchSchema
 from schemas.searching import check_search
 from schemas.spaces import Space
@@ -97,6 +98,18 @@ class JobSpec:
         resolved = self.resolved
         return {"seed": resolved["seed"], "split": resolved["split"]}
 
+    def cache_key(self, values: Mapping[str, Value], dataset_digest: str, engine: str) -> str:
+        """Equal for trials that would come to the same result, whatever spaces they are from.
+
+        Args:
+            engine: names and versions of the software that trains.
+        """
+        recipe = {name: filled(self.document[name], values, name) for name in SECTIONS}
+        division = {"dataset": dataset_digest, "seed": self.seed, "split": self.split}
+        whole = [recipe, division, self.objective.metric, engine]
+        text = json.dumps(whole, sort_keys=True, default=_plain)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
     @property
     def resolved(self) -> dict[str, Any]:
         """The spec as JSON, with every default written out; loading it gives the same spec."""
@@ -108,19 +121,18 @@ class JobSpec:
         return "sha256:" + hashlib.sha256(rfc8785.dumps(self.resolved)).hexdigest()
 
 
+def _plain(value: Any) -> Any:
+    """A frozen value of a spec as JSON, told from others by its type."""
+    if not is_dataclass(value):
+        raise TypeError(f"{type(value).__name__} has no place in a spec")
+    return {"": type(value).__name__, **{one.name: getattr(value, one.name) for one in fields(value)}}
+
+
 class JobSpecSchema(StrictSchema):
     """A training recipe in which any value may be left open."""
 
-    name = String(
-        load_default="", validate=Sized(max=200), metadata={"description": "What people call the job."}
-    )
-    labels = Dict(
-        keys=String(validate=Pattern(r"[\w./-]{1,63}", "1 to 63 letters, digits, '.', '_', '-' or '/'.")),
-        values=String(validate=Sized(max=255)),
-        load_default=dict,
-        validate=Sized(max=64),
-        metadata={"description": "For finding the job again."},
-    )
+    name = name_field(load_default="")
+    labels = labels_field(load_default=dict)
     seed = Integer(
         load_default=0,
         validate=Between(0, 2**31 - 1),
@@ -145,7 +157,7 @@ class JobSpecSchema(StrictSchema):
     augmentation = Nested(AugmentationSchema, load_default=lambda: AugmentationSchema().load({}))
     model = Nested(ModelSchema, required=True)
     training = Nested(TrainingSchema, load_default=lambda: TrainingSchema().load({}))
-    search = Nested(SearchSchema, load_default=lambda: SearchSchema().load({}))
+    search = Nested(SearchSchema, load_default=SearchSchema.empty)
     objective = Nested(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
     budget = Nested(BudgetSchema, required=True)
     result = Nested(ResultSchema, load_default=lambda: ResultSchema().load({}))

@@ -1,7 +1,8 @@
 """The life of a job and of a trial, as enums that answer questions.
 
-A terminal state is final. Every change of state in the store is an ``UPDATE ... WHERE state IN
-sources(target)``, so the two tables at the end of this file are the only place that allows a move.
+A terminal state is final, but for one thing: a job that has ended searches again when it is given a larger
+budget (`store.searches.change_budget`). Every other change of state in the store is an ``UPDATE ... WHERE
+state IN sources(target)``, so the two tables at the end of this file are the only place that allows a move.
 """
 
 from enum import StrEnum
@@ -75,8 +76,25 @@ class StopReason(StrEnum):
 
 
 _JOB_MOVES: dict[str, frozenset[str]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FINISHING, JobState.CANCELLING, JobState.FAILED}),
-    JobState.RUNNING: frozenset({JobState.PAUSED, JobState.FINISHING, JobState.CANCELLING, JobState.FAILED}),
+    JobState.QUEUED: frozenset(
+        {
+            JobState.RUNNING,
+            JobState.PAUSED,
+            JobState.FINISHING,
+            JobState.CANCELLING,
+            JobState.FAILED,
+        }
+    ),
+    # Succeeded at once: a learning-rate range test alone has no model to make.
+    JobState.RUNNING: frozenset(
+        {
+            JobState.PAUSED,
+            JobState.FINISHING,
+            JobState.CANCELLING,
+            JobState.SUCCEEDED,
+            JobState.FAILED,
+        }
+    ),
     JobState.PAUSED: frozenset({JobState.RUNNING, JobState.CANCELLING}),
     JobState.FINISHING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED}),
@@ -85,7 +103,10 @@ _JOB_MOVES: dict[str, frozenset[str]] = {
     JobState.CANCELLED: frozenset(),
 }
 _TRIAL_MOVES: dict[str, frozenset[str]] = {
-    TrialState.PENDING: frozenset({TrialState.RUNNING, TrialState.FAILED, TrialState.CANCELLED}),
+    # Completed at once: its result was taken from an equal trial.
+    TrialState.PENDING: frozenset(
+        {TrialState.RUNNING, TrialState.COMPLETED, TrialState.FAILED, TrialState.CANCELLED}
+    ),
     TrialState.RUNNING: frozenset(
         {
             TrialState.PENDING,

@@ -66,7 +66,7 @@ class MedianStoppingSchema(StrictSchema):
 
 
 class AshaStoppingSchema(StrictSchema):
-    """A trial goes on past 1, factor, factor^2, ... times the grace only as one of the best 1/factor there."""
+    """At 1, factor, factor^2, ... times the grace, a trial goes on only as one of the best 1/factor."""
 
     rule = String(required=True, validate=validate.Equal(AshaStopping.rule))
     grace_epochs = _grace()

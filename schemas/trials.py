@@ -21,6 +21,8 @@ from schemas.pages import PageQuerySchema, page_of
 from schemas.states import TrialState
 
 INFEASIBLE = "infeasible_model"
+# The stage of a learning-rate range test, which trains no model.
+RANGE_TEST = "range_test"
 
 ERROR_CODES = (
     "out_of_memory",
@@ -52,8 +54,8 @@ class Effort:
     """What of a full training a trial is given, where the algorithm says so.
 
     Args:
-        until_epoch: the last epoch to train, counted from the first one of the configuration; None for as many
-            as the recipe says. The schedule of the learning rate is that of the whole recipe.
+        until_epoch: the last epoch to train, counted from the first one of the configuration; None for as
+            many as the recipe says. The schedule of the learning rate is that of the whole recipe.
         data_share: of the training share's images.
         parent: the trial whose weights, optimizer and epoch it goes on from.
         stage: where in the algorithm's plan it stands, such as ``{"bracket": 2, "round": 0}``.
@@ -63,6 +65,20 @@ class Effort:
     data_share: float = 1.0
     parent: int | None = None
     stage: Mapping[str, int | str] | None = None
+
+    @property
+    def is_range_test(self) -> bool:
+        return (self.stage or {}).get("name") == RANGE_TEST
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it ends where the recipe ends, on all images."""
+        return self.until_epoch is None and self.data_share == 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is trained from nothing to the end, on all images."""
+        return self.is_whole and self.parent is None and not self.is_range_test
 
 
 FULL = Effort()
@@ -89,9 +105,13 @@ class Trial:
     """``epochs`` is None where nobody asked for them.
 
     With cross-validation ``score`` and ``metrics`` are means over the folds, ``deviation`` is that of the
-    folds' scores (n - 1 in the denominator), and ``folds`` has each of them. ``last_epoch`` is the last one that
-    was trained; ``reused`` names the job and trial that the result was taken from; ``range_test`` has the curve of a
-    learning-rate range test and what it suggests.
+    folds' scores (n - 1 in the denominator), and ``folds`` has each of them.
+
+    Args:
+        stop_reason: what ended it early.
+        last_epoch: the last one that was trained.
+        reused: the job and trial that the result was taken from.
+        range_test: the curve of a learning-rate range test, and what it suggests.
     """
 
     number: int
@@ -110,6 +130,7 @@ class Trial:
     folds: Sequence[Mapping[str, Any]] | None = None
     epochs: Sequence[Epoch] | None = None
     effort: Effort = FULL
+    stop_reason: str | None = None
     last_epoch: int | None = None
     reused: Mapping[str, Any] | None = None
     range_test: Mapping[str, Any] | None = None
@@ -125,6 +146,52 @@ class Trial:
         if self.start_time is None or self.end_time is None:
             return None
         return (self.end_time - self.start_time).total_seconds()
+
+
+class EffortSchema(AnswerSchema):
+    """What of a full training a trial is given, where the algorithm says so."""
+
+    until_epoch = Integer(
+        required=True, allow_none=True, metadata={"description": "The last epoch; null for all of them."}
+    )
+    data_share = Number(required=True, metadata={"description": "Of the training images."})
+    parent = Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The trial that it goes on from, with its weights, optimizer and epoch."},
+    )
+    stage = Dict(
+        keys=String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Where in the algorithm's plan it stands."},
+    )
+
+
+class ReusedSchema(AnswerSchema):
+    job = String(required=True)
+    trial = Integer(required=True)
+
+
+class SuggestedRatesSchema(AnswerSchema):
+    min = Number(required=True)
+    max = Number(required=True)
+
+
+class RangeTestResultSchema(AnswerSchema):
+    """The loss over a growing learning rate."""
+
+    points = List(
+        List(Number(allow_none=True)),
+        required=True,
+        metadata={"description": "[learning rate, loss, smoothed loss] of batches."},
+    )
+    suggested = Nested(SuggestedRatesSchema, required=True, allow_none=True)
+    steepest = Number(
+        required=True, allow_none=True, metadata={"description": "The rate at which the loss fell fastest."}
+    )
+    stopped_at = Number(required=True, metadata={"description": "The last rate that was tried."})
+    criterion = String(required=True, metadata={"description": "How the range was chosen."})
 
 
 class EpochSchema(AnswerSchema):
@@ -172,6 +239,22 @@ class TrialSchema(AnswerSchema):
     start_time = Timestamp(required=True, allow_none=True)
     end_time = Timestamp(required=True, allow_none=True)
     epochs = List(Nested(EpochSchema), allow_none=True)
+    effort = Nested(EffortSchema, required=True)
+    stop_reason = String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What ended it early: a stopping rule, or why its job ended."},
+    )
+    last_epoch = Integer(
+        required=True, allow_none=True, metadata={"description": "The last one that was trained."}
+    )
+    reused = Nested(
+        ReusedSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The equal trial of another job that the result was taken from."},
+    )
+    range_test = Nested(RangeTestResultSchema, required=True, allow_none=True)
     folds = List(
         Nested(FoldSchema),
         allow_none=True,

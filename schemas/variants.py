@@ -42,10 +42,20 @@ class VariantSchema(OneOfSchema):
         """The errors; a field of another variant is told from one that nobody knows."""
         if not isinstance(messages, dict):
             return messages
-        own = self.type_schemas[name]().load_fields
-        return {key: key not in own and self._owners(key) or said for key, said in messages.items()}
+        own = self._fields_of(name)
+        return {key: (key not in own and self._owners(key)) or said for key, said in messages.items()}
 
     def _owners(self, key: str) -> list[str]:
-        owners = [name for name, schema in self.type_schemas.items() if key in schema().load_fields]
+        owners = [name for name in self.type_schemas if key in self._fields_of(name)]
         text = f"Only with {self.type_field} {' or '.join(owners)}."
         return [Message("unknown_field", text)] if owners else []
+
+    def _fields_of(self, name: str) -> Mapping[str, Any]:
+        schema: Any = self.type_schemas[name]
+        fields: Mapping[str, Any] = schema().load_fields
+        return fields
+
+    @classmethod
+    def empty(cls) -> Any:
+        """What loading an empty object gives: the default variant with its defaults."""
+        return cls().load({})  # type: ignore[no-untyped-call]

@@ -17,6 +17,7 @@ from service import (
     health,
     jobs,
     openapi,
+    searches,
     trials,
 )
 from service.context import Services
@@ -26,6 +27,7 @@ from tasks.send import Sender
 
 BLUEPRINTS = (
     jobs.blueprint,
+    searches.blueprint,
     trials.blueprint,
     datasets.blueprint,
     artifacts.blueprint,

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from schemas.augmentation import AugmentationSchema
+from schemas.budget import BudgetSchema, PlateauSchema
 from schemas.datasets import BUILTINS
 from schemas.fields import AnswerSchema, Dict, Except, List, Nested, String
 from schemas.metrics import METRICS
@@ -14,12 +15,14 @@ from schemas.models import FAMILIES
 from schemas.models.arguments import PenaltySchema
 from schemas.models.kinds import LAYERS
 from schemas.models.layers import RepeatSchema
+from schemas.objective import ObjectiveSchema
 from schemas.pairs import Pair
 from schemas.preprocessing import PreprocessingSchema
 from schemas.schedules import SCHEDULES, ScheduleField
-from schemas.search import ALGORITHMS, BudgetSchema, ObjectiveSchema, SearchSchema
+from schemas.search import ALGORITHMS, CoarseSchema, FineSchema
 from schemas.specs import JobSpecSchema, ResultSchema
 from schemas.split import SplitSchema
+from schemas.stopping import RULES
 from schemas.training import OPTIMIZERS, EarlyStoppingSchema, TrainingSchema
 from schemas.tunables import Tunable
 from service.bodies import Blueprint
@@ -34,16 +37,15 @@ _SECTIONS: dict[str, type[Schema]] = {
     "augmentation": AugmentationSchema,
     "training": TrainingSchema,
     "early_stopping": EarlyStoppingSchema,
-    "search": SearchSchema,
+    "coarse": CoarseSchema,
+    "fine": FineSchema,
     "objective": ObjectiveSchema,
     "budget": BudgetSchema,
+    "plateau": PlateauSchema,
     "result": ResultSchema,
     "repeat": RepeatSchema,
     "regularizer": PenaltySchema,
 }
-
-# What tells the branches of a section apart: said by the branch's name.
-_DISCRIMINATORS = ("family", "type")
 
 
 class NamedSchema(AnswerSchema):
@@ -57,6 +59,7 @@ class CatalogSchema(AnswerSchema):
     layers = List(Nested(NamedSchema), required=True, metadata={"description": "Of the family `layers`."})
     schedules = List(Nested(NamedSchema), required=True)
     algorithms = List(Nested(NamedSchema), required=True)
+    stopping = List(Nested(NamedSchema), required=True, metadata={"description": "Rules."})
     metrics = List(Nested(NamedSchema), required=True)
     optimizers = List(String(), required=True)
     datasets = List(String(), required=True)
@@ -76,7 +79,8 @@ def catalog_of_all() -> dict[str, Any]:
         "families": _branches({name: family.schema for name, family in FAMILIES.items()}),
         "layers": _branches(LAYERS),
         "schedules": _branches(SCHEDULES),
-        "algorithms": [{"name": name, "help": text} for name, text in ALGORITHMS.items()],
+        "algorithms": _branches(ALGORITHMS),
+        "stopping": _branches(RULES),
         "metrics": [{"name": name, "help": text} for name, text in METRICS.items()],
         "optimizers": list(OPTIMIZERS),
         "datasets": list(BUILTINS),
@@ -96,8 +100,13 @@ def described(schema: type[Schema]) -> dict[str, Any]:
     return {
         name: _field(field)
         for name, field in schema().load_fields.items()
-        if not isinstance(field, (fields.Nested, ScheduleField)) and name not in _DISCRIMINATORS
+        if not isinstance(field, (fields.Nested, ScheduleField)) and not _is_discriminator(field)
     }
+
+
+def _is_discriminator(field: fields.Field[Any]) -> bool:
+    """Whether it tells the branches of a section apart: said by the branch's name."""
+    return any(isinstance(validator, validate.Equal) for validator in field.validators)
 
 
 def _field(field: fields.Field[Any]) -> dict[str, Any]:

@@ -7,10 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import make_response, request, url_for
-from marshmallow import ValidationError
 
-from schemas.datasets import Dataset
-from schemas.estimates import EarlierNet, Estimate, estimate
 from schemas.jobs import (
     BestSchema,
     Job,
@@ -21,21 +18,13 @@ from schemas.jobs import (
     ValidationSchema,
 )
 from schemas.pages import Page
-from schemas.problems import (
-    MEDIA_TYPE,
-    Conflict,
-    Invalid,
-    Message,
-    NotFound,
-    ProblemSchema,
-    fault,
-    invalid,
-)
+from schemas.problems import MEDIA_TYPE, Conflict, Invalid, ProblemSchema
 from schemas.specs import JobSpec, JobSpecSchema, load_spec
 from service import context
 from service.bodies import Blueprint, read_json
+from service.checking import dataset_of, priced, summary
 from service.transactions import reads, writes
-from store import artifacts, datasets, jobs, trials
+from store import artifacts, jobs, trials
 from store.jobs import Filters
 
 blueprint = Blueprint("jobs", __name__, description="Searches for the best hyperparameters.")
@@ -51,11 +40,20 @@ _POLL_SECONDS = "2"
 @blueprint.response(HTTPStatus.ACCEPTED, JobSchema)
 def create(spec: JobSpec) -> tuple[Job, int, dict[str, str]]:
     """Accept a job."""
-    dataset = _dataset_of(spec)
-    priced = _estimated(spec, dataset)
-    job = jobs.create(context.session(), context.project(), spec, dataset, priced.warnings)
+    return accepted(spec)
+
+
+def accepted(spec: JobSpec) -> tuple[Job, int, dict[str, str]]:
+    """The answer to a spec that is to become a job: the job.
+
+    Raises:
+        Invalid: no such job can be.
+    """
+    dataset = dataset_of(spec)
+    _, warnings = priced(spec, dataset)
+    job = jobs.create(context.session(), context.project(), spec, dataset, warnings)
     context.after_commit(context.services().send.plan, job.id)
-    return job, HTTPStatus.ACCEPTED, _where(job)
+    return job, HTTPStatus.ACCEPTED, where(job)
 
 
 @blueprint.route("/v1/jobs:validate", methods=["POST"])
@@ -66,7 +64,7 @@ def validate() -> dict[str, Any]:
     """Check a spec and price it, without making a job."""
     try:
         spec = load_spec(read_json(request))
-        priced = _estimated(spec, _dataset_of(spec))
+        estimated, warnings = priced(spec, dataset_of(spec))
     except Invalid as problem:
         nothing: dict[str, Any] = {"spec": None, "space": None, "estimate": None, "warnings": []}
         return {"valid": False, "errors": problem.errors, **nothing}
@@ -74,9 +72,9 @@ def validate() -> dict[str, Any]:
         "valid": True,
         "errors": [],
         "spec": spec.resolved,
-        "space": _summary(spec),
-        "estimate": asdict(priced),
-        "warnings": priced.warnings,
+        "space": summary(spec),
+        "estimate": asdict(estimated),
+        "warnings": warnings,
     }
 
 
@@ -105,15 +103,6 @@ def get(query: dict[str, Any], job_id: str) -> Any:
     return job, HTTPStatus.OK, _headers(job.revision)
 
 
-@blueprint.route("/v1/jobs/<id:job_id>:cancel", methods=["POST"])
-@writes
-@blueprint.response(HTTPStatus.ACCEPTED, JobSchema)
-def cancel(job_id: str) -> tuple[Job, int, dict[str, str]]:
-    """End a job; what runs of it stops within seconds. Idempotent."""
-    job = jobs.cancel(context.session(), context.project(), job_id)
-    return job, HTTPStatus.ACCEPTED, _where(job)
-
-
 @blueprint.route("/v1/jobs/<id:job_id>/best", methods=["GET"])
 @reads
 @blueprint.response(HTTPStatus.OK, BestSchema)
@@ -127,6 +116,9 @@ def best(job_id: str) -> dict[str, Any]:
     if job.best is None:
         raise Conflict("no_completed_trial", "No trial has a score yet.")
     result = jobs.result(session, context.project(), job_id) or {}
+    if result.get("trial") != job.best.trial:
+        # Of an earlier end of the job, which has gone on and found a better one.
+        result = {}
     trial = trials.get(session, job_id, job.best.trial)
     return {
         "job": job.id,
@@ -166,44 +158,8 @@ def _reproducibility(job: Job) -> dict[str, Any]:
     }
 
 
-def _dataset_of(spec: JobSpec) -> Dataset:
-    """The spec's data set; one that is not there is a mistake in the spec, at its place."""
-    try:
-        return datasets.get(context.session(), context.project(), spec.dataset)
-    except NotFound as problem:
-        raise invalid({"dataset": [Message(problem.code, problem.detail)]}) from None
-
-
-def _estimated(spec: JobSpec, dataset: Dataset) -> Estimate:
-    limit = context.services().settings.max_parameters
-    try:
-        return estimate(spec, dataset, limit, _earlier_net(spec))
-    except ValidationError as error:
-        raise invalid(error.messages) from None
-
-
-def _earlier_net(spec: JobSpec) -> EarlierNet | None:
-    """What is known of the earlier job's net that the spec starts from, if it names one."""
-    for job_id in spec.earlier_jobs:
-        session, project = context.session(), context.project()
-        try:
-            earlier, known = jobs.get(session, project, job_id), jobs.result(session, project, job_id)
-        except NotFound as error:
-            raise fault("job_not_found", error.detail, "model", "job") from None
-        if known is None or "backbone" not in known:
-            raise fault("job_not_succeeded", f"Job {job_id} has no model (yet).", "model", "job")
-        digest = known["reproducibility"]["dataset_digest"]
-        division = {"seed": earlier.spec["seed"], "split": earlier.spec["split"]}
-        return EarlierNet(**known["backbone"], dataset_digest=digest, division=division, refit=known["refit"])
-    return None
-
-
-def _summary(spec: JobSpec) -> dict[str, Any]:
-    space = spec.space
-    return {"open_values": len(space), "size": space.size(), "grid_size": space.grid_size()}
-
-
-def _where(job: Job) -> dict[str, str]:
+def where(job: Job) -> dict[str, str]:
+    """Headers that say where a job is to be followed."""
     location = url_for("jobs.get", job_id=job.id)
     return {"Location": location, **_headers(job.revision)}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from schemas.artifacts import Artifact
@@ -12,7 +12,10 @@ from store.pages import paged
 from store.tables import ArtifactRow
 
 
-def create(session: Session, job_id: str, found: Sequence[Artifact]) -> None:
+def publish(session: Session, job_id: str, found: Sequence[Artifact]) -> list[str]:
+    """Makes these the job's artefacts; says which blobs nothing names any more."""
+    before = list(session.scalars(select(ArtifactRow.path).where(ArtifactRow.job_id == job_id)))
+    session.execute(delete(ArtifactRow).where(ArtifactRow.job_id == job_id))
     session.add_all(
         ArtifactRow(
             job_id=job_id,
@@ -25,6 +28,7 @@ def create(session: Session, job_id: str, found: Sequence[Artifact]) -> None:
         for one in found
     )
     session.flush()
+    return before
 
 
 def get(session: Session, job_id: str, name: str) -> Artifact:

@@ -16,12 +16,12 @@ from schemas.problems import Conflict, NotFound
 from schemas.specs import JobSpec
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import INFEASIBLE, Trial
-from store import leases, trials
+from store import curves, leases, trials, turns
 from store.database import clock, seconds_between
 from store.ids import new_id
 from store.leases import Lease, updated
 from store.pages import paged
-from store.tables import MAX_FAULTS, ArtifactRow, EpochRow, JobRow, TrialRow
+from store.tables import MAX_FAULTS, ArtifactRow, JobRow, TrialRow
 
 
 def create(
@@ -51,6 +51,7 @@ def create(
     )
     session.add(row)
     session.flush()
+    turns.rejoin(session, row.id)
     return _job(session, row)
 
 
@@ -109,6 +110,13 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
     return query
 
 
+def describe(session: Session, job_id: str, spec: JobSpec) -> None:
+    """Gives a job another name and other labels: those of the spec."""
+    said = {"name": spec.name, "labels": dict(spec.labels), "spec": spec.resolved, "spec_digest": spec.digest}
+    mine = update(JobRow).where(JobRow.id == job_id)
+    updated(session, mine.values(**said, revision=JobRow.revision + 1))
+
+
 def cancel(session: Session, project: str, job_id: str) -> Job:
     """Ends a job; what runs is told to stop. Idempotent.
 
@@ -133,73 +141,25 @@ def settle_cancelled(session: Session, job_id: str) -> bool:
     return move(session, job_id, JobState.CANCELLED, end_time=clock(), lease_expires_at=None)
 
 
-def move(session: Session, job_id: str, target: JobState, **changes: Any) -> bool:
+def move(
+    session: Session,
+    job_id: str,
+    target: JobState,
+    only_from: Sequence[JobState] | None = None,
+    **changes: Any,
+) -> bool:
     """Moves the job to a state if it may go there from its own; says whether it did."""
     statement = (
         update(JobRow)
-        .where(JobRow.id == job_id, JobRow.state.in_(JobState.sources(target)))
+        .where(JobRow.id == job_id, JobRow.state.in_(only_from or JobState.sources(target)))
         .values(state=target, revision=JobRow.revision + 1, **changes)
     )
     return updated(session, statement) == 1
 
 
-@dataclass(frozen=True)
-class Work:
-    """What the plan and the finish need to know of a job."""
-
-    id: str
-    project: str
-    state: JobState
-    stop_reason: StopReason | None
-    spec: Mapping[str, Any]
-    dataset: str
-    dataset_digest: str
-    deadline_passed: bool
-    trials: Sequence[Trial]
-
-    @property
-    def in_flight(self) -> int:
-        waiting = (TrialState.PENDING, TrialState.RUNNING)
-        return sum(trial.state in waiting for trial in self.trials)
-
-
-def work(session: Session, job_id: str) -> Work | None:
-    row = session.get(JobRow, job_id)
-    if row is None:
-        return None
-    return Work(
-        id=row.id,
-        project=row.project,
-        state=JobState(row.state),
-        stop_reason=None if row.stop_reason is None else StopReason(row.stop_reason),
-        spec=row.spec,
-        dataset=row.dataset,
-        dataset_digest=row.dataset_digest,
-        deadline_passed=_deadline_passed(session, row),
-        trials=trials.every(session, job_id),
-    )
-
-
-def unchanged(session: Session, known: Work) -> bool:
-    """Whether a job still is as it was read; if so, nobody else plans it before this commits."""
-    locked = select(JobRow.state, JobRow.stop_reason).where(JobRow.id == known.id)
-    row = session.execute(locked.with_for_update()).one_or_none()
-    if row is None or (row.state, row.stop_reason) != (known.state, known.stop_reason):
-        return False
-    now = trials.every(session, known.id)
-    return [(trial.number, trial.state) for trial in now] == [
-        (trial.number, trial.state) for trial in known.trials
-    ]
-
-
 def state(session: Session, job_id: str) -> JobState | None:
     found = session.scalar(select(JobRow.state).where(JobRow.id == job_id))
     return None if found is None else JobState(found)
-
-
-def _deadline_passed(session: Session, row: JobRow) -> bool:
-    # SQLite answers with 0 or 1.
-    return row.deadline is not None and bool(session.scalar(select(clock() > row.deadline)))
 
 
 def claim_finish(session: Session, job_id: str, worker: str, seconds: float) -> Lease | None:
@@ -223,14 +183,14 @@ def succeed(session: Session, lease: Lease, result: Mapping[str, Any]) -> None:
         LeaseLost: the finishing is somebody else's by now, or the job was cancelled.
     """
     leases.changed(session, lease, result=dict(result))
-    ended = {"end_time": clock(), "lease_expires_at": None}
+    ended: dict[str, Any] = {"end_time": clock(), "lease_expires_at": None}
     if not move(session, lease.job_id, JobState.SUCCEEDED, **ended):
         raise leases.LeaseLost(lease.job_id)
 
 
 def fail(session: Session, job_id: str, error: Mapping[str, Any], **changes: Any) -> bool:
     """Ends a job badly, if it may still end so; what runs of it is told to stop."""
-    ended = {"error": dict(error), "end_time": clock(), "lease_expires_at": None}
+    ended: dict[str, Any] = {"error": dict(error), "end_time": clock(), "lease_expires_at": None}
     failed = move(session, job_id, JobState.FAILED, **ended, **changes)
     if failed:
         trials.stop_all(session, job_id, trials.CANCELLED)
@@ -265,44 +225,6 @@ def in_state(session: Session, *states: JobState) -> list[str]:
     """Jobs in one of the states that reconcile has not given up on."""
     query = select(JobRow.id).where(JobRow.state.in_(states), JobRow.faults < MAX_FAULTS)
     return list(session.scalars(query.order_by(JobRow.id)))
-
-
-def past_deadline(session: Session) -> list[str]:
-    """Searching jobs whose time is over."""
-    searching = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING))
-    late = (JobRow.deadline < clock(), JobRow.stop_reason.is_(None), JobRow.faults < MAX_FAULTS)
-    return list(session.scalars(select(JobRow.id).where(searching, *late)))
-
-
-def end_search(session: Session, job_id: str, reason: StopReason) -> None:
-    """No more trials: waiting ones are dropped, running ones stop with what they have."""
-    statement = (
-        update(JobRow)
-        .where(JobRow.id == job_id, JobRow.stop_reason.is_(None))
-        .values(stop_reason=reason, revision=JobRow.revision + 1)
-    )
-    if updated(session, statement):
-        trials.stop_all(session, job_id, reason)
-
-
-def unplanned(session: Session, seconds: float) -> list[str]:
-    """Searching jobs with room for trials, whose last plan was sent so long ago."""
-    busy = (
-        select(func.count())
-        .select_from(TrialRow)
-        .where(TrialRow.job_id == JobRow.id, trials.in_flight())
-        .scalar_subquery()
-    )
-    return list(
-        session.scalars(
-            select(JobRow.id)
-            .where(JobRow.state.in_((JobState.QUEUED, JobState.RUNNING)))
-            .where(JobRow.sent_at < clock() - seconds, busy < JobRow.parallel_trials)
-            .where(JobRow.faults < MAX_FAULTS)
-            .order_by(JobRow.sent_at)
-            .limit(500)
-        )
-    )
 
 
 def unfinished(session: Session, seconds: float) -> list[str]:
@@ -403,14 +325,15 @@ def best_trial(session: Session, job_id: str, spec: Mapping[str, Any]) -> TrialR
 def _progress(session: Session, row: JobRow) -> Progress:
     states = select(TrialRow.state, func.count()).where(TrialRow.job_id == row.id)
     counts = {state: count for state, count in session.execute(states.group_by(TrialRow.state))}  # noqa: C416
-    epochs = session.scalar(select(func.count()).select_from(EpochRow).where(EpochRow.job_id == row.id))
     mine = (TrialRow.job_id == row.id, TrialRow.error["code"].as_string() == INFEASIBLE)
     infeasible = session.scalar(select(func.count()).select_from(TrialRow).where(*mine)) or 0
+    taken = (TrialRow.job_id == row.id, TrialRow.reused.is_not(None))
     elapsed = ((row.end_time or datetime.now(UTC)) - row.create_time).total_seconds()
     return Progress(
         max_trials=row.max_trials,
         infeasible=infeasible,
-        epochs=epochs or 0,
+        reused=session.scalar(select(func.count()).select_from(TrialRow).where(*taken)) or 0,
+        epochs=curves.count(session, row.id),
         elapsed_seconds=max(0.0, elapsed),
         eta_seconds=_eta(row, counts, infeasible, elapsed),
         **{state.value: counts.get(state, 0) for state in TrialState},

@@ -77,6 +77,8 @@ class JobRow(Leased, Table):
     max_trials: Mapped[int]
     parallel_trials: Mapped[int]
     deadline: Mapped[float | None]
+    rested_at: Mapped[float | None]  # since when it has been paused: the deadline moves on by as long
+    turn: Mapped[float] = mapped_column(default=0.0)  # see `store.turns`
     faults: Mapped[int] = mapped_column(default=0)  # errors of reconcile over this row
     create_time: Mapped[datetime] = mapped_column(default=clock())
     start_time: Mapped[datetime | None]
@@ -87,6 +89,7 @@ class TrialRow(Leased, Table):
     __tablename__ = "trials"
     __table_args__ = (
         Index("ix_trials_state", "state"),
+        Index("ix_trials_cache_key", "cache_key"),
         # A NULL is never less than anything: an owned trial without an end of its lease would be
         # lost for ever.
         CheckConstraint("state <> 'running' OR lease_expires_at IS NOT NULL", name="leased"),
@@ -96,6 +99,10 @@ class TrialRow(Leased, Table):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     state: Mapped[str] = mapped_column(String(20))
     hyperparameters: Mapped[dict[str, Any]]
+    until_epoch: Mapped[int | None]  # these four: `schemas.trials.Effort`
+    data_share: Mapped[float] = mapped_column(default=1.0)
+    parent: Mapped[int | None]
+    stage: Mapped[dict[str, Any] | None]
     stop: Mapped[str | None] = mapped_column(String(40))  # told to stop, and why
     score: Mapped[float | None]
     deviation: Mapped[float | None]  # of the folds' scores
@@ -105,6 +112,13 @@ class TrialRow(Leased, Table):
     parameters: Mapped[int | None]
     device: Mapped[str | None] = mapped_column(String(100))
     weights: Mapped[str | None] = mapped_column(Text)  # blob of the best epoch's weights
+    checkpoint: Mapped[str | None] = mapped_column(Text)  # blob of a state that training goes on from
+    checkpoint_fold: Mapped[int | None]
+    checkpoint_epoch: Mapped[int | None]
+    last_epoch: Mapped[int | None]
+    range_test: Mapped[dict[str, Any] | None]
+    cache_key: Mapped[str | None] = mapped_column(String(80))  # equal for trials of equal outcome
+    reused: Mapped[dict[str, Any] | None]  # the job and trial that the result was taken from
     error: Mapped[dict[str, Any] | None]
     create_time: Mapped[datetime] = mapped_column(default=clock())
     start_time: Mapped[datetime | None]

@@ -4,23 +4,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from schemas.distributions import Value
 from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
 from schemas.states import JobState, TrialState
-from schemas.trials import Epoch, Trial
-from store import leases
+from schemas.trials import FULL, Effort, Epoch, Suggestion, Trial
+from store import curves, leases, turns
 from store.database import clock, seconds_between
 from store.leases import Lease, updated
 from store.pages import paged
-from store.tables import MAX_FAULTS, EpochRow, JobRow, TrialRow
+from store.tables import MAX_FAULTS, JobRow, TrialRow
 
 # A trial whose worker was lost so often is not tried again: it may be what kills them.
 MAX_LOSSES = 3
 CANCELLED = "cancelled"
+PAUSED = "paused"
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,34 @@ class Outcome:
     error: Mapping[str, Any] | None = None
     weights: str | None = None
     device: str | None = None
+    last_epoch: int | None = None
+    checkpoint: str | None = None
+    range_test: Mapping[str, Any] | None = None
+    stop: str | None = None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that this worker has just taken."""
+    """A trial that this worker has just taken.
+
+    Args:
+        checkpoint: blob of the state in which an earlier attempt, or its parent, has left the training.
+    """
 
     lease: Lease
     attempt: int
     hyperparameters: Mapping[str, Value]
+    effort: Effort = FULL
+    checkpoint: str | None = None
 
 
-def create(session: Session, job_id: str, first: int, found: Sequence[Mapping[str, Value]]) -> None:
+def create(
+    session: Session, job_id: str, first: int, found: Sequence[Suggestion], keys: Sequence[str | None] = ()
+) -> None:
     """Inserts trials numbered from ``first``.
+
+    Args:
+        keys: of the cache, of each.
 
     Raises:
         sqlalchemy.exc.IntegrityError: another plan was faster.
@@ -59,11 +75,20 @@ def create(session: Session, job_id: str, first: int, found: Sequence[Mapping[st
             job_id=job_id,
             number=first + index,
             state=TrialState.PENDING,
-            hyperparameters=dict(values),
+            hyperparameters=dict(one.values),
+            until_epoch=one.effort.until_epoch,
+            data_share=one.effort.data_share,
+            parent=one.effort.parent,
+            stage=None if one.effort.stage is None else dict(one.effort.stage),
+            cache_key=keys[index] if keys else None,
         )
-        for index, values in enumerate(found)
+        for index, one in enumerate(found)
     )
     session.flush()
+
+
+def _effort(row: TrialRow) -> Effort:
+    return Effort(row.until_epoch, row.data_share, row.parent, row.stage)
 
 
 def claim(session: Session, job_id: str, number: int, worker: str, seconds: float) -> Claim | None:
@@ -86,9 +111,14 @@ def claim(session: Session, job_id: str, number: int, worker: str, seconds: floa
     if not taken:
         return None
     touch_job(session, job_id)
-    session.execute(delete(EpochRow).where(*_epochs_of(job_id, number)))
+    turns.taken(session, job_id)
     row = _row(session, job_id, number)
-    return Claim(Lease(job_id, number, row.lease_epoch), row.attempt, row.hyperparameters)
+    curves.cut(session, job_id, number, row.checkpoint_fold or 0, row.checkpoint_epoch or 0)
+    checkpoint = row.checkpoint
+    if checkpoint is None and row.parent is not None:
+        checkpoint = _row(session, job_id, row.parent).checkpoint
+    lease = Lease(job_id, number, row.lease_epoch)
+    return Claim(lease, row.attempt, row.hyperparameters, _effort(row), checkpoint)
 
 
 def renew(session: Session, lease: Lease, seconds: float) -> str | None:
@@ -101,21 +131,17 @@ def renew(session: Session, lease: Lease, seconds: float) -> str | None:
     return session.scalar(select(TrialRow.stop).where(*lease.owns()))
 
 
-def report(session: Session, lease: Lease, epoch: Epoch, seconds: float) -> str | None:
-    """Writes one epoch down; like `renew` otherwise."""
+def report(session: Session, lease: Lease, epoch: Epoch, seconds: float, device: str = "") -> str | None:
+    """Writes one epoch down; like `renew` otherwise.
+
+    Args:
+        device: that the trial runs on: its seconds there count from now.
+    """
     touch_job(session, lease.job_id)
+    leases.changed(session, lease, device=device)
+    assert lease.number is not None
     stop = renew(session, lease, seconds)
-    session.add(
-        EpochRow(
-            job_id=lease.job_id,
-            number=lease.number,
-            fold=epoch.fold,
-            epoch=epoch.epoch,
-            seconds=epoch.seconds,
-            learning_rate=epoch.learning_rate,
-            metrics=dict(epoch.metrics),
-        )
-    )
+    curves.add(session, lease.job_id, lease.number, [epoch])
     return stop
 
 
@@ -139,9 +165,27 @@ def complete(session: Session, lease: Lease, outcome: Outcome) -> None:
         error=outcome.error,
         weights=outcome.weights,
         device=outcome.device,
+        stop=outcome.stop,
+        last_epoch=outcome.last_epoch,
+        checkpoint=outcome.checkpoint,
+        range_test=None if outcome.range_test is None else dict(outcome.range_test),
         end_time=clock(),
         lease_expires_at=None,
     )
+
+
+def put_back(session: Session, lease: Lease, checkpoint: str | None, fold: int, epoch: int) -> None:
+    """The owner leaves a trial as it stands, for whoever goes on with it.
+
+    Args:
+        checkpoint: blob of its state at the end of that epoch of that fold.
+
+    Raises:
+        LeaseLost: the trial is somebody else's by now.
+    """
+    touch_job(session, lease.job_id)
+    kept = {"checkpoint": checkpoint, "checkpoint_fold": fold, "checkpoint_epoch": epoch}
+    leases.changed(session, lease, **_waiting(TrialRow.stop), **(kept if checkpoint else {}))
 
 
 def lose(session: Session, lease: Lease, code: str, message: str) -> None:
@@ -194,7 +238,7 @@ def release(session: Session, job_id: str, number: int) -> None:
     updated(
         session,
         update(TrialRow)
-        .where(*lost, TrialRow.losses + 1 >= MAX_LOSSES, TrialRow.stop.is_(None))
+        .where(*lost, TrialRow.losses + 1 >= MAX_LOSSES, or_(TrialRow.stop.is_(None), _pausing()))
         .values(state=TrialState.FAILED, error=poison, losses=TrialRow.losses + 1, **ended),
     )
     updated(
@@ -204,11 +248,13 @@ def release(session: Session, job_id: str, number: int) -> None:
 
 
 def _waiting(stop: Any) -> dict[str, Any]:
-    """Values of a trial that waits again; one that was told to stop is cancelled instead."""
+    """Values of a trial that waits again; one that was told to stop for good is cancelled instead."""
+    wanted = or_(stop.is_(None), stop == PAUSED)
     return {
-        "state": case((stop.is_(None), literal(TrialState.PENDING)), else_=literal(TrialState.CANCELLED)),
+        "state": case((wanted, literal(TrialState.PENDING)), else_=literal(TrialState.CANCELLED)),
+        "stop": case((wanted, None), else_=stop),
         "lease_expires_at": None,
-        "end_time": case((stop.is_(None), None), else_=clock()),
+        "end_time": case((wanted, None), else_=clock()),
         "sent_at": 0.0,
     }
 
@@ -222,12 +268,25 @@ def stop_all(session: Session, job_id: str, reason: str) -> None:
         .where(mine, TrialRow.state == TrialState.PENDING)
         .values(state=TrialState.CANCELLED, stop=reason, end_time=clock()),
     )
-    updated(
-        session,
-        update(TrialRow)
-        .where(mine, TrialRow.state == TrialState.RUNNING, TrialRow.stop.is_(None))
-        .values(stop=reason),
-    )
+    running = (mine, TrialRow.state == TrialState.RUNNING, or_(TrialRow.stop.is_(None), _pausing()))
+    updated(session, update(TrialRow).where(*running).values(stop=reason))
+
+
+def tell_to_pause(session: Session, job_id: str) -> None:
+    """Running trials are to leave what they have at the end of their epoch."""
+    mine = (TrialRow.job_id == job_id, TrialRow.state == TrialState.RUNNING, TrialRow.stop.is_(None))
+    updated(session, update(TrialRow).where(*mine).values(stop=PAUSED))
+
+
+def tell_to_go_on(session: Session, job_id: str) -> None:
+    """Takes that back; those that wait are due to be sent."""
+    mine = TrialRow.job_id == job_id
+    updated(session, update(TrialRow).where(mine, _pausing()).values(stop=None))
+    updated(session, update(TrialRow).where(mine, TrialRow.state == TrialState.PENDING).values(sent_at=0.0))
+
+
+def _pausing() -> ColumnElement[bool]:
+    return TrialRow.stop == PAUSED
 
 
 def cancel(session: Session, job_id: str, number: int) -> Trial:
@@ -241,7 +300,8 @@ def cancel(session: Session, job_id: str, number: int) -> Trial:
     row = _row(session, job_id, number)
     if TrialState(row.state).is_terminal and row.state != TrialState.CANCELLED:
         raise Conflict("trial_ended", f"Trial {number} is {row.state} already.")
-    mine = [TrialRow.job_id == job_id, TrialRow.number == number, TrialRow.stop.is_(None)]
+    free = or_(TrialRow.stop.is_(None), _pausing())
+    mine = [TrialRow.job_id == job_id, TrialRow.number == number, free]
     dropped = {"state": TrialState.CANCELLED, "stop": CANCELLED, "end_time": clock()}
     waiting = update(TrialRow).where(*mine, TrialRow.state == TrialState.PENDING).values(**dropped)
     running = update(TrialRow).where(*mine, TrialRow.state == TrialState.RUNNING).values(stop=CANCELLED)
@@ -256,7 +316,7 @@ def late(session: Session, seconds: float) -> list[tuple[str, int]]:
     rows = session.execute(
         select(TrialRow.job_id, TrialRow.number)
         .where(TrialRow.state == TrialState.PENDING, TrialRow.sent_at < clock() - seconds)
-        .where(_looked_after())
+        .where(_looked_after(), ~_of_paused_jobs())
         .order_by(TrialRow.sent_at)
         .limit(500)
     )
@@ -302,18 +362,7 @@ def get(session: Session, job_id: str, number: int) -> Trial:
         NotFound: no such trial.
     """
     trial = _trial(_row(session, job_id, number))
-    return replace(trial, epochs=_curves(session, job_id, [number])[number])
-
-
-def _curves(session: Session, job_id: str, numbers: Sequence[int]) -> dict[int, list[Epoch]]:
-    """The epochs of each of these trials, in one query."""
-    curves: dict[int, list[Epoch]] = {number: [] for number in numbers}
-    mine = (EpochRow.job_id == job_id, EpochRow.number.in_(numbers))
-    order = (EpochRow.number, EpochRow.fold, EpochRow.epoch)
-    for row in session.scalars(select(EpochRow).where(*mine).order_by(*order)):
-        seen = Epoch(row.epoch, row.seconds, row.learning_rate, row.metrics, row.fold)
-        curves[row.number].append(seen)
-    return curves
+    return replace(trial, epochs=curves.of(session, job_id, [number])[number])
 
 
 def every(session: Session, job_id: str) -> list[Trial]:
@@ -330,8 +379,8 @@ def page(
     if state is not None:
         query = query.where(TrialRow.state == state)
     found = paged(session, _ordered(query, session, job_id, order_by), size, token)
-    curves = _curves(session, job_id, [row.number for row in found.items])
-    listed = [replace(_trial(row), epochs=curves[row.number]) for row in found.items]
+    found_curves = curves.of(session, job_id, [row.number for row in found.items])
+    listed = [replace(_trial(row), epochs=found_curves[row.number]) for row in found.items]
     return Page(listed, found.next_page_token)
 
 
@@ -345,6 +394,22 @@ def _ordered(query: Select[Any], session: Session, job_id: str, order_by: str) -
         seconds = seconds_between(TrialRow.start_time, TrialRow.end_time)
         return query.order_by(func.coalesce(seconds * -1.0, 1e300), TrialRow.number)
     return query.order_by(TrialRow.number)
+
+
+@dataclass(frozen=True)
+class Kin:
+    """What another trial is to a trial."""
+
+    parent: int | None
+    has_ended: bool
+
+
+def family(session: Session, job_id: str) -> dict[int, Kin]:
+    """Every trial of a job with the one that it goes on from."""
+    rows = session.execute(
+        select(TrialRow.number, TrialRow.parent, TrialRow.state).where(TrialRow.job_id == job_id)
+    )
+    return {number: Kin(parent, TrialState(state).is_terminal) for number, parent, state in rows}
 
 
 def touch_job(session: Session, job_id: str) -> None:
@@ -375,12 +440,12 @@ def _looked_after() -> ColumnElement[bool]:
     return TrialRow.job_id.in_(select(JobRow.id).where(JobRow.faults < MAX_FAULTS))
 
 
+def _of_paused_jobs() -> ColumnElement[bool]:
+    return TrialRow.job_id.in_(select(JobRow.id).where(JobRow.state == JobState.PAUSED))
+
+
 def _job_state(job_id: str) -> Any:
     return select(JobRow.state).where(JobRow.id == job_id).scalar_subquery()
-
-
-def _epochs_of(job_id: str, number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return (EpochRow.job_id == job_id, EpochRow.number == number)
 
 
 def _row(session: Session, job_id: str, number: int) -> TrialRow:
@@ -406,4 +471,9 @@ def _trial(row: TrialRow) -> Trial:
         create_time=row.create_time,
         start_time=row.start_time,
         end_time=row.end_time,
+        effort=_effort(row),
+        stop_reason=row.stop,
+        last_epoch=row.last_epoch,
+        reused=row.reused,
+        range_test=row.range_test,
     )

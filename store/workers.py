@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from schemas.states import TrialState
+from schemas.states import JobState, TrialState
 from store.database import clock
 from store.leases import updated
-from store.tables import TrialRow, WorkerRow
+from store.tables import JobRow, TrialRow, WorkerRow
 
 # A worker that was not seen for so long does not count, and its row is dropped.
 GONE_SECONDS = 60.0
@@ -52,5 +52,6 @@ def forget_gone(session: Session) -> int:
 
 def queue_depth(session: Session) -> int:
     """Trials that wait for a slot."""
-    waiting = TrialRow.state == TrialState.PENDING
-    return int(session.scalar(select(func.count()).select_from(TrialRow).where(waiting)) or 0)
+    waiting = select(func.count()).select_from(TrialRow).join(JobRow, JobRow.id == TrialRow.job_id)
+    wanted = (TrialRow.state == TrialState.PENDING, JobRow.state != JobState.PAUSED)
+    return int(session.scalar(waiting.where(*wanted)) or 0)

@@ -13,7 +13,7 @@ from schemas.settings import Settings
 from store import artifacts, datasets, jobs
 from store.blobs import BlobStore
 from store.database import Database
-from store.jobs import Work
+from store.searches import Work
 from tasks.send import Sender
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from schemas.problems import Unavailable
 from schemas.specs import load_spec
 from schemas.states import JobState
 from schemas.trials import Epoch, Trial
-from store import artifacts, jobs, leases, trials
+from store import artifacts, jobs, leases, searches, trials
 from store.blobs import sha256_of
-from store.jobs import Work
 from store.leases import Lease, LeaseLost
+from store.searches import Work
 from tasks.context import Context
 from tasks.keeper import Keeper, Stopped
 
@@ -33,7 +33,7 @@ def finish(context: Context, job_id: str) -> bool:
     """Finishes a job; does nothing, and says so by False, when somebody else does."""
     with context.database.write() as session:
         lease = jobs.claim_finish(session, job_id, context.worker, context.settings.lease_seconds)
-        work = jobs.work(session, job_id)
+        work = searches.work(session, job_id)
         if lease is not None and jobs.attempts(session, job_id) > MAX_ATTEMPTS:
             error = _error("poison", f"Finishing took its worker down {MAX_ATTEMPTS} times.")
             jobs.fail(session, job_id, error)
@@ -97,8 +97,10 @@ def _make(context: Context, work: Work, lease: Lease, keeper: Keeper, folder: Pa
     prefix = f"jobs/{work.id}/result/{lease.epoch}"
     published = [_publish(context, prefix, file) for file in done.files]
     with context.database.write() as session:
-        artifacts.create(session, work.id, published)
+        superseded = artifacts.publish(session, work.id, published)
         jobs.succeed(session, lease, _result(best, done))
+    for path in superseded:
+        context.blobs.delete(path)
 
 
 def _best(context: Context, work: Work) -> Trial:

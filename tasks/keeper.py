@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schemas.logs import logger
 from schemas.settings import Settings
 from store.leases import LeaseLost
+from store.trials import PAUSED
 
 _log = logger(__name__)
 
@@ -83,12 +84,17 @@ class Keeper:
         """
         if self._lost:
             raise LeaseLost
-        if self._reason is not None:
+        if self._reason is not None and not self.is_pausing:
             raise Stopped(self._reason)
 
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the work is to be left as it stands, where that can be done: at the end of an epoch."""
+        return self._reason == PAUSED
+
     def told(self, reason: str | None) -> None:
-        """Notes a reason to stop that came with a write of the work itself."""
-        if reason is not None and self._reason is None:
+        """Notes a reason to stop, which may have come with a write of the work itself; a pause may be over."""
+        if reason != self._reason and self._reason in (None, PAUSED):
             self._reason, self._reason_since = reason, time.monotonic()
 
     def _keep(self) -> None:
@@ -117,7 +123,7 @@ class Keeper:
                 self._exit()
 
     def _end_if_deaf(self) -> None:
-        if self._reason is None or self._done.is_set():
+        if self._reason is None or self.is_pausing or self._done.is_set():
             return
         if time.monotonic() - self._reason_since > self._settings.stop_seconds:
             _log.error("work does not stop; ending the process", reason=self._reason)

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from schemas.logs import logger
+from schemas.problems import Unavailable
 from schemas.specs import load_spec
 from schemas.states import JobState, StopReason
-from store import answers, jobs, trials, workers
+from store import answers, checkpoints, jobs, searches, trials, workers
 from store.tables import MAX_FAULTS
 from tasks.context import Context
 from tasks.plan import time_limit
@@ -30,6 +31,7 @@ def reconcile(context: Context) -> None:
     _end_overdue(context)
     _settle_cancelling(context)
     _send_again(context)
+    _forget_checkpoints(context)
     _forget_old(context)
 
 
@@ -44,9 +46,9 @@ def _release_expired(context: Context) -> None:
 
 def _end_overdue(context: Context) -> None:
     with context.database.read() as session:
-        overdue = jobs.past_deadline(session)
+        overdue = searches.past_deadline(session)
     for job_id in overdue:
-        if _guarded(context, job_id, lambda s, j=job_id: jobs.end_search(s, j, StopReason.DEADLINE)):
+        if _guarded(context, job_id, lambda s, j=job_id: searches.end(s, j, StopReason.DEADLINE)):
             context.send.plan(job_id)
 
 
@@ -65,7 +67,7 @@ def _send_again(context: Context) -> None:
     seconds = patience * context.settings.resend_seconds
     with context.database.read() as session:
         waiting = trials.late(session, seconds)
-        unplanned = jobs.unplanned(session, seconds)
+        unplanned = searches.unplanned(session, seconds)
         unfinished = jobs.unfinished(session, seconds)
     for job_id, numbers in _by_job(waiting).items():
         _send_trials_again(context, job_id, numbers)
@@ -82,7 +84,7 @@ def _send_trials_again(context: Context, job_id: str, numbers: list[int]) -> Non
 
     def note(session: Session) -> None:
         trials.sent(session, job_id, numbers)
-        if (work := jobs.work(session, job_id)) is not None:
+        if (work := searches.work(session, job_id)) is not None:
             limits.append(time_limit(context, load_spec(work.spec)))
 
     if _guarded(context, job_id, note):
@@ -95,6 +97,19 @@ def _by_job(keys: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
     for job_id, number in keys:
         grouped.setdefault(job_id, []).append(number)
     return grouped
+
+
+def _forget_checkpoints(context: Context) -> None:
+    """States of trainings that nothing will go on from."""
+    with context.database.read() as session:
+        found = checkpoints.superseded(session)
+    for one in found:
+        try:
+            context.blobs.delete(one.path)
+        except Unavailable as error:
+            _log.warning("checkpoint not deleted", job=one.job_id, error=str(error))
+            return
+        _guarded(context, one.job_id, lambda s, c=one: checkpoints.forget(s, c))
 
 
 def _forget_old(context: Context) -> None:

@@ -11,6 +11,10 @@ from tasks.app import TRIALS, make_app
 
 _log = logger(__name__)
 
+# Priorities of messages on Redis, the lowest number first. A plan takes milliseconds and may stand before a job's
+# first trial; behind the trials of others it would wait for hours.
+FIRST, CHOSEN, WAITING = 0, 3, 6
+
 
 class Sender:
     """Sends messages; never raises over a broker that is away, for nothing is lost."""
@@ -25,15 +29,23 @@ class Sender:
 
     def plan(self, job_id: str) -> None:
         """The job may have room for trials, or have come to its end."""
-        self._send("plan", TRIALS, job_id)
+        self._send("plan", TRIALS, job_id, priority=FIRST)
 
-    def trial(self, job_id: str, number: int, time_limit: float | None = None) -> None:
-        """A trial waits for a slot. ``time_limit`` (seconds) is when its process is killed."""
-        self._send("trial", TRIALS, job_id, number, time_limit=time_limit)
+    def trial(
+        self, job_id: str, number: int, time_limit: float | None = None, *, chosen: bool = False
+    ) -> None:
+        """A trial waits for a slot.
+
+        Args:
+            time_limit: seconds after which its process is killed.
+            chosen: it is its turn; otherwise whoever gets the message looks first whose turn it is.
+        """
+        urgency = {"priority": CHOSEN if chosen else WAITING}
+        self._send("trial", TRIALS, job_id, number, chosen, time_limit=time_limit, **urgency)
 
     def finish(self, job_id: str) -> None:
         """The job's search is over: make its model."""
-        self._send("finish", TRIALS, job_id)
+        self._send("finish", TRIALS, job_id, priority=FIRST)
 
     def is_connected(self) -> bool:
         """Whether the broker answers."""

@@ -1,9 +1,8 @@
 """One trial on one slot: claim, train and report, publish, complete."""
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import OperationalError
 
@@ -11,15 +10,18 @@ from schemas.logs import logger
 from schemas.problems import Unavailable
 from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
-from schemas.trials import Epoch, Trial
-from store import jobs, trials
-from store.jobs import Work
+from schemas.trials import Trial
+from store import searches, trials
 from store.leases import LeaseLost
+from store.searches import Work
 from store.trials import Claim, Outcome
+from tasks import checkpoints
 from tasks.context import Context
-from tasks.keeper import TIMEOUT, Keeper, Stopped
+from tasks.keeper import TIMEOUT, Keeper
+from tasks.reporter import Reporter
 
 if TYPE_CHECKING:
+    from tuning.checkpoints import Checkpoint
     from tuning.trial import Result
 
 _log = logger(__name__)
@@ -30,7 +32,7 @@ def run_trial(context: Context, job_id: str, number: int) -> bool:
     with context.database.write() as session:
         lease_seconds = context.settings.lease_seconds
         claim = trials.claim(session, job_id, number, context.worker, lease_seconds)
-        work = jobs.work(session, job_id)
+        work = searches.work(session, job_id)
     if claim is None or work is None:
         return False
     _log.info("trial started", job=job_id, trial=number, attempt=claim.attempt)
@@ -68,8 +70,9 @@ def _owned(context: Context, work: Work, claim: Claim) -> None:
         except Exception as error:
             _log.exception("trial failed", job=work.id, trial=claim.lease.number)
             outcome = Outcome(TrialState.FAILED, error=_error_of(error))
-    _complete(context, claim, outcome)
-    _forget_weights(context, work.id, spec)
+    if outcome is not None:
+        _complete(context, claim, outcome)
+        _forget_weights(context, work.id, spec)
 
 
 def _renew(context: Context, claim: Claim) -> str | None:
@@ -84,57 +87,78 @@ def _complete(context: Context, claim: Claim, outcome: Outcome) -> None:
         trials.complete(session, claim.lease, outcome)
 
 
-def _outcome(context: Context, work: Work, spec: JobSpec, claim: Claim, keeper: Keeper) -> Outcome:
-    from tuning import trial
+def _outcome(context: Context, work: Work, spec: JobSpec, claim: Claim, keeper: Keeper) -> Outcome | None:
+    """Trains; None when the trial was put back for later."""
+    from tuning.trial import device
 
-    reporter = _Reporter(context, claim, keeper)
     recipe = spec.recipe(claim.hyperparameters)
-    arrays = context.arrays(work)
-    materials = context.materials(work.project, recipe.model.earlier_job)
-    result = trial.run(spec, recipe, arrays, reporter, context.settings.max_parameters, materials)
+    last = claim.effort.until_epoch or recipe.training.epochs
+    reporter = Reporter(context, claim, keeper, spec, min(last, recipe.training.epochs), device())
+    result = _result(context, work, spec, claim, reporter)
     if result.failure is not None:
         error = {"code": result.failure.code, "message": result.failure.message}
         return Outcome(TrialState.FAILED, parameters=result.parameters, error=error, device=result.device)
+    if result.paused and result.state is not None:
+        _put_back(context, claim, result.state)
+        return None
     if reporter.stopped == TIMEOUT:
         return _ended_by(TIMEOUT)
-    if result.best is None or reporter.stopped == trials.CANCELLED:
-        return Outcome(TrialState.CANCELLED, parameters=result.parameters, device=result.device)
-    score = result.best.metrics[spec.objective.metric]
+    return _ended(context, work, spec, claim, result, reporter.stopped)
+
+
+def _result(context: Context, work: Work, spec: JobSpec, claim: Claim, reporter: Reporter) -> "Result":
+    from tuning import range_test, trial
+    from tuning.checkpoints import CheckpointMismatch
+
+    recipe = spec.recipe(claim.hyperparameters)
+    arrays = context.arrays(work)
+    materials = context.materials(work.project, recipe.model.earlier_job)
+    given = (spec, recipe, arrays, reporter, context.settings.max_parameters, materials)
+    if claim.effort.is_range_test:
+        return range_test.run(*given)
+    # A part of a training may be gone on with.
+    effort = {"effort": claim.effort, "keep_state": not claim.effort.is_whole}
+    try:
+        return trial.run(*given, start=checkpoints.start_of(context, claim), **effort)
+    except CheckpointMismatch as error:
+        lease = claim.lease
+        _log.warning("trained from nothing", job=lease.job_id, trial=lease.number, error=str(error))
+        checkpoints.begin_anew(context, claim)
+        return trial.run(*given, **effort)
+
+
+def _put_back(context: Context, claim: Claim, state: "Checkpoint") -> None:
+    path = checkpoints.put(context, claim, state)
+    _log.info("trial put back", job=claim.lease.job_id, trial=claim.lease.number, epoch=state.epoch)
+    with context.database.write() as session:
+        trials.put_back(session, claim.lease, path, state.fold, state.epoch)
+
+
+def _ended(
+    context: Context, work: Work, spec: JobSpec, claim: Claim, result: "Result", stopped: str | None
+) -> Outcome:
+    """What a training came to that has not failed."""
+    common: dict[str, Any] = {
+        "parameters": result.parameters,
+        "device": result.device,
+        "last_epoch": result.last_epoch,
+        "stop": stopped,
+    }
+    if result.range_test is not None:
+        return Outcome(TrialState.COMPLETED, range_test=result.range_test, **common)
+    if result.best is None or stopped == trials.CANCELLED:
+        return Outcome(TrialState.CANCELLED, **common)
     return Outcome(
         TrialState.STOPPED if result.interrupted else TrialState.COMPLETED,
-        score=score,
+        score=result.best.metrics[spec.objective.metric],
         best_epoch=result.best.epoch,
         metrics=result.best.metrics,
         deviation=result.best.deviation,
         folds=result.best.folds,
-        parameters=result.parameters,
-        device=result.device,
         weights=_publish_weights(context, work, spec, claim, result),
+        checkpoint=checkpoints.put(context, claim, result.state),
+        **common,
     )
-
-
-@dataclass
-class _Reporter:
-    """Writes every epoch down; turns what the keeper says into the training's own words."""
-
-    context: Context
-    claim: Claim
-    keeper: Keeper
-    stopped: str | None = None
-
-    def epoch(self, epoch: Epoch) -> None:
-        seconds = self.context.settings.lease_seconds
-        with self.context.database.write() as session:
-            self.keeper.told(trials.report(session, self.claim.lease, epoch, seconds))
-
-    def check(self) -> None:
-        from tuning.training import Interrupted
-
-        try:
-            self.keeper.check()
-        except Stopped as stop:
-            self.stopped = stop.reason
-            raise Interrupted from stop
 
 
 def _ended_by(reason: str) -> Outcome:

@@ -24,6 +24,7 @@ from tasks.plan import plan
 from tasks.presence import Presence
 from tasks.reconcile import reconcile
 from tasks.trial import run_trial
+from tasks.turns import is_next
 
 _log = logger(__name__)
 
@@ -39,8 +40,8 @@ def register(app: Celery, context: Context) -> None:
         plan(context, job_id)
 
     @app.task(name="trial")
-    def _trial(job_id: str, number: int) -> None:
-        if run_trial(context, job_id, number):
+    def _trial(job_id: str, number: int, chosen: bool = False) -> None:
+        if (chosen or is_next(context, job_id, number)) and run_trial(context, job_id, number):
             gc.collect()
 
     @app.task(name="finish")

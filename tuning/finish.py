@@ -2,11 +2,9 @@
 
 import csv
 import json
-import platform
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from tuning.models import Materials
 from tuning.preprocessing import Preparation
 from tuning.training import Reporter, Share, Trainee
 from tuning.trial import device, load_weights, share_of
+from tuning.versions import versions
 
 MEDIA_TYPES = {
     MODEL: "application/zip",
@@ -29,14 +28,6 @@ MEDIA_TYPES = {
     REPRODUCE: "application/json",
 }
 CLASS_NAMES = "class_names.json"
-_DISTRIBUTIONS = (
-    "tuneserve-server",
-    "keras",
-    "keras-tuner",
-    "tensorflow-cpu",
-    "tensorflow",
-    "numpy",
-)
 
 
 Metrics = Mapping[str, float | None]
@@ -153,24 +144,12 @@ def _verify(file: Path, test: Share, measured: Metrics | None) -> dict[str, floa
 def _reproducibility(spec: JobSpec, dataset_digest: str) -> dict[str, Any]:
     return {
         "seed": spec.seed,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions(),
         "backend": keras.backend.backend(),
         "device": device(),
         "dataset_digest": dataset_digest,
         "spec_digest": spec.digest,
     }
-
-
-def _versions() -> dict[str, str]:
-    known = {name: _version(name) for name in _DISTRIBUTIONS}
-    return {name: version for name, version in known.items() if version}
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _write_reproduce(

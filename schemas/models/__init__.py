@@ -7,6 +7,7 @@ entries name a `Family` each.
 """
 
 from importlib import metadata
+
 from schemas.models.cnn import CnnSchema
 from schemas.models.efficientnet import EfficientNetSchema
 from schemas.models.family import Family, FamilySchema, Infeasible, Model, Phase

@@ -90,7 +90,7 @@ def publish(app: Flask, job_id: str, name: str, content: bytes, tmp_path: Path) 
     services(app).blobs.put(path, file)
     found = Artifact(name, path, len(content), hashlib.sha256(content).hexdigest(), "application/zip")
     with services(app).database.write() as session:
-        artifacts.create(session, job_id, [found])
+        artifacts.publish(session, job_id, [found])
     return found
 
 

@@ -11,9 +11,9 @@ from schemas.distributions import Value
 from schemas.specs import JobSpec, load_spec
 from schemas.states import JobState, TrialState
 from schemas.trials import Trial
-from store import jobs, trials
+from store import jobs, searches, trials
 from store.database import Database
-from store.jobs import Work
+from store.searches import Work
 from store.tables import JobRow, TrialRow
 from store.trials import Claim, Outcome
 
@@ -136,7 +136,7 @@ def state_of(database: Database, job_id: str) -> JobState:
 
 def work_of(database: Database, job_id: str) -> Work:
     with database.read() as session:
-        work = jobs.work(session, job_id)
+        work = searches.work(session, job_id)
     assert work is not None
     return work
 

@@ -16,7 +16,7 @@ def _artifact(name: str) -> Artifact:
 
 def _publish(database: Database, job_id: str, *names: str) -> None:
     with database.write() as session:
-        artifacts.create(session, job_id, [_artifact(name) for name in names])
+        artifacts.publish(session, job_id, [_artifact(name) for name in names])
 
 
 def test_an_artifact_comes_back_as_it_was(database: Database) -> None:

@@ -15,7 +15,7 @@ from schemas.problems import Conflict, NotFound
 from schemas.specs import load_spec
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Epoch
-from store import artifacts, jobs, trials
+from store import artifacts, jobs, searches, trials
 from store.database import Database, clock
 from store.jobs import Filters
 from store.leases import LeaseLost
@@ -325,7 +325,7 @@ class TestCancel:
             def work(number: int, job_id: str = job_id, claims: list[Any] = claims) -> None:
                 if number == 8:
                     with database.write() as session:
-                        jobs.end_search(session, job_id, StopReason.TARGET_REACHED)
+                        searches.end(session, job_id, StopReason.TARGET_REACHED)
                     return
                 complete(database, claims[number])
 
@@ -435,7 +435,7 @@ class TestEnds:
         job_id = running_job(database, 2)
         claimed = claim(database, job_id, 0)
         with database.write() as session:
-            jobs.end_search(session, job_id, StopReason.DEADLINE)
+            searches.end(session, job_id, StopReason.DEADLINE)
         with database.write() as session:
             assert trials.renew(session, claimed.lease, LONG) == "deadline"
         assert trial_of(database, job_id, 1).state == TrialState.CANCELLED
@@ -445,7 +445,7 @@ class TestEnds:
         job_id = running_job(database)
         for reason in (StopReason.TARGET_REACHED, StopReason.DEADLINE):
             with database.write() as session:
-                jobs.end_search(session, job_id, reason)
+                searches.end(session, job_id, reason)
         assert _get(database, job_id).stop_reason == StopReason.TARGET_REACHED
 
     def test_causes_are_the_three_most_frequent(self, database: Database) -> None:
@@ -464,34 +464,34 @@ class TestDeadline:
         job_id = new_job(database)
         assert not work_of(database, job_id).deadline_passed
         with database.read() as session:
-            assert jobs.past_deadline(session) == []
+            assert searches.past_deadline(session) == []
 
     def test_a_job_within_its_time_is_not_overdue(self, database: Database) -> None:
         job_id = new_job(database, budget={"max_trials": 3, "max_seconds": 3600})
         with database.read() as session:
-            assert jobs.past_deadline(session) == []
+            assert searches.past_deadline(session) == []
         assert not work_of(database, job_id).deadline_passed
 
     def test_a_job_past_its_time_is_overdue(self, database: Database) -> None:
         job_id = new_job(database, budget={"max_trials": 3, "max_seconds": 3600})
         set_job(database, job_id, deadline=clock() - 1)
         with database.read() as session:
-            assert jobs.past_deadline(session) == [job_id]
+            assert searches.past_deadline(session) == [job_id]
         assert work_of(database, job_id).deadline_passed
 
     def test_a_deadline_is_told_once(self, database: Database) -> None:
         job_id = new_job(database, budget={"max_trials": 3, "max_seconds": 3600})
         set_job(database, job_id, deadline=clock() - 1)
         with database.write() as session:
-            jobs.end_search(session, job_id, StopReason.DEADLINE)
-            assert jobs.past_deadline(session) == []
+            searches.end(session, job_id, StopReason.DEADLINE)
+            assert searches.past_deadline(session) == []
 
     def test_finishing_is_not_bound_by_the_deadline(self, database: Database) -> None:
         job_id = new_job(database)
         for state in (JobState.FINISHING, *JobState.terminal()):
             set_job(database, job_id, deadline=clock() - 1, state=state)
             with database.read() as session:
-                assert jobs.past_deadline(session) == []
+                assert searches.past_deadline(session) == []
 
 
 class TestLostMessages:
@@ -501,20 +501,20 @@ class TestLostMessages:
         set_job(database, waiting, sent_at=0.0)
         set_job(database, full, sent_at=0.0)
         with database.read() as session:
-            assert jobs.unplanned(session, 10) == [waiting]
+            assert searches.unplanned(session, 10) == [waiting]
 
     def test_a_job_planned_just_now_is_not(self, database: Database) -> None:
         job_id = new_job(database)
         set_job(database, job_id, sent_at=0.0)
         with database.write() as session:
             jobs.sent(session, job_id)
-            assert jobs.unplanned(session, 10) == []
+            assert searches.unplanned(session, 10) == []
 
     def test_only_searching_jobs_are_unplanned(self, database: Database) -> None:
         for state in JobState:
             set_job(database, new_job(database), state=state, sent_at=0.0)
         with database.read() as session:
-            found = jobs.unplanned(session, 10)
+            found = searches.unplanned(session, 10)
         states = {state_of(database, job_id) for job_id in found}
         assert states == {JobState.QUEUED, JobState.RUNNING}
 
@@ -542,32 +542,32 @@ class TestLostMessages:
                 with database.write() as session:
                     assert jobs.count_fault(session, job_id) == fault + 1
         with database.read() as session:
-            assert jobs.unplanned(session, 10) == []
+            assert searches.unplanned(session, 10) == []
             assert jobs.unfinished(session, 10) == []
             assert jobs.in_state(session, JobState.CANCELLING) == []
-            assert jobs.past_deadline(session) == []
+            assert searches.past_deadline(session) == []
 
 
 class TestUnchanged:
     def test_a_job_is_unchanged_at_first(self, database: Database) -> None:
         known = work_of(database, job_with_trials(database, 2))
         with database.write() as session:
-            assert jobs.unchanged(session, known)
+            assert searches.unchanged(session, known)
 
     def test_a_claimed_trial_is_a_change(self, database: Database) -> None:
         job_id = running_job(database, 1)
         known = work_of(database, job_id)
         claim(database, job_id, 0)
         with database.write() as session:
-            assert not jobs.unchanged(session, known)
+            assert not searches.unchanged(session, known)
 
     def test_a_reason_to_end_is_a_change(self, database: Database) -> None:
         job_id = running_job(database)
         known = work_of(database, job_id)
         with database.write() as session:
-            jobs.end_search(session, job_id, StopReason.DEADLINE)
+            searches.end(session, job_id, StopReason.DEADLINE)
         with database.write() as session:
-            assert not jobs.unchanged(session, known)
+            assert not searches.unchanged(session, known)
 
     def test_a_job_that_is_gone_has_changed(self, database: Database) -> None:
         job_id = new_job(database)
@@ -575,7 +575,7 @@ class TestUnchanged:
         with database.write() as session:
             session.execute(delete(JobRow).where(JobRow.id == job_id))
         with database.write() as session:
-            assert not jobs.unchanged(session, known)
+            assert not searches.unchanged(session, known)
 
 
 def test_a_jobs_rows_go_with_it(database: Database) -> None:

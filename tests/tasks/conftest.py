@@ -23,6 +23,9 @@ def _plain_logs() -> None:
     structlog.configure(processors=[structlog.processors.add_log_level, plain])
 
 
+# Redis has no priorities: there is a list for each, that of the most urgent messages by the queue's own name.
+_LINES = [f"{TRIALS}{urgency}" for urgency in ("", "\x06\x163", "\x06\x166", "\x06\x169")] + [CONTROL]
+
 Messages = Callable[[], list[tuple[str, list[Any]]]]
 
 
@@ -39,9 +42,9 @@ def messages(broker: Redis) -> Messages:
     """(task, arguments) of every message that waits, the oldest first; takes them away."""
 
     def take() -> list[tuple[str, list[Any]]]:
-        raw = [one for queue in (TRIALS, CONTROL) for one in broker.lrange(queue, 0, -1)]
-        broker.delete(TRIALS, CONTROL)
-        return [_read(one) for one in reversed(raw)]
+        raw = [one for queue in _LINES for one in reversed(broker.lrange(queue, 0, -1))]
+        broker.delete(*_LINES)
+        return [_read(one) for one in raw]
 
     return take
 

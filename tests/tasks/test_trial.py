@@ -12,7 +12,7 @@ import pytest
 from schemas.datasets import Dataset, LabelClass
 from schemas.problems import Unavailable
 from schemas.states import JobState, TrialState
-from store import datasets, jobs, trials
+from store import datasets, jobs, searches, trials
 from store.blobs import sha256_of
 from store.database import Database
 from store.ids import new_id
@@ -207,7 +207,7 @@ def test_a_storage_that_is_away_is_no_fault_of_the_trial(sqlite_context: Context
     context = sqlite_context
     job_id = _uploaded(context, images)
     with context.database.read() as session:
-        work = jobs.work(session, job_id)
+        work = searches.work(session, job_id)
     assert work is not None
     context.blobs.delete(datasets.blob_path(PROJECT, work.dataset))
     run_trial(context, job_id, 0)

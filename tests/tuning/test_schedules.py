@@ -8,8 +8,8 @@ import keras
 import pytest
 
 from schemas.models import Infeasible
-from schemas.schedules import MODES, SCHEDULES, Cyclical
 from schemas.objective import Objective
+from schemas.schedules import MODES, SCHEDULES, Cyclical
 from schemas.trials import Epoch
 from tests.tuning.makers import Recorder, bars, new_spec, recipe_of
 from tuning import training

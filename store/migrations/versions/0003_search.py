@@ -1,0 +1,48 @@
+"""what every search algorithm needs: efforts, checkpoints, the trial cache, turns"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("rested_at", sa.Double(), nullable=True))
+        batch_op.add_column(sa.Column("turn", sa.Double(), nullable=False, server_default="0"))
+
+    with op.batch_alter_table("trials", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("until_epoch", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("data_share", sa.Double(), nullable=False, server_default="1"))
+        batch_op.add_column(sa.Column("parent", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("stage", sa.JSON(none_as_null=True), nullable=True))
+        batch_op.add_column(sa.Column("checkpoint", sa.Text(), nullable=True))
+        batch_op.add_column(sa.Column("checkpoint_fold", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("checkpoint_epoch", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("last_epoch", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("range_test", sa.JSON(none_as_null=True), nullable=True))
+        batch_op.add_column(sa.Column("cache_key", sa.String(length=80), nullable=True))
+        batch_op.add_column(sa.Column("reused", sa.JSON(none_as_null=True), nullable=True))
+        batch_op.create_index("ix_trials_cache_key", ["cache_key"], unique=False)
+    with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.alter_column("turn", server_default=None)
+    with op.batch_alter_table("trials", schema=None) as batch_op:
+        batch_op.alter_column("data_share", server_default=None)
+    _only_grids_have_an_order()
+
+
+def _only_grids_have_an_order() -> None:
+    """Specs of before say the order of a grid with every algorithm; now it is a grid's own."""
+    jobs = sa.table("jobs", sa.column("id", sa.String), sa.column("spec", sa.JSON))
+    connection = op.get_bind()
+    for job_id, spec in connection.execute(sa.select(jobs.c.id, jobs.c.spec)).all():
+        search = spec.get("search", {})
+        if search.get("algorithm") != "grid" and search.pop("order", None) is not None:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(spec=spec))
+
+
+def downgrade() -> None:
+    raise RuntimeError("a database is not taken back: restore a copy")
