@@ -1,8 +1,8 @@
 """Whose trial is next: stride scheduling over jobs (Waldspurger and Weihl 1995).
 
-Each trial that a job starts moves its ``turn`` on by a stride, the shorter the higher its priority; the job that
-is furthest behind is next. So jobs share the slots whatever they have in the queue, and a job with ten thousand
-trials does not keep one with five waiting.
+Each trial that a job starts moves its ``turn`` on by a stride, the shorter the higher its priority; the job
+that is furthest behind is next. So jobs share the slots whatever they have in the queue, and a job with ten
+thousand trials does not keep one with five waiting.
 """
 
 from sqlalchemy import func, select, update

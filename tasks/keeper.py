@@ -93,7 +93,7 @@ class Keeper:
         return self._reason == PAUSED
 
     def told(self, reason: str | None) -> None:
-        """Notes a reason to stop, which may have come with a write of the work itself; a pause may be over."""
+        """Notes a reason to stop, which may have come with a write of the work; a pause may be over."""
         if reason != self._reason and self._reason in (None, PAUSED):
             self._reason, self._reason_since = reason, time.monotonic()
 

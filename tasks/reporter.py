@@ -88,7 +88,7 @@ class Reporter:
         return should_stop(rule, self.spec.objective, own, others, self.last_epoch)
 
     def _curves(self, session: Session, epoch: Epoch) -> "tuple[list[Epoch], list[Curve]]":
-        """This trial's curve and the others', each with what it has gone on from, every configuration once."""
+        """This trial's curve and the others', each with what it has gone on from."""
         from tuning.stopping import Curve
 
         job_id, metric = self.claim.lease.job_id, self.spec.objective.metric

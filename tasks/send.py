@@ -11,8 +11,8 @@ from tasks.app import TRIALS, make_app
 
 _log = logger(__name__)
 
-# Priorities of messages on Redis, the lowest number first. A plan takes milliseconds and may stand before a job's
-# first trial; behind the trials of others it would wait for hours.
+# Priorities of messages on Redis, the lowest number first. A plan takes milliseconds and may stand before a
+# job's first trial; behind the trials of others it would wait for hours.
 FIRST, CHOSEN, WAITING = 0, 3, 6
 
 

@@ -1,6 +1,7 @@
 """One trial on one slot: claim, train and report, publish, complete."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,14 +118,14 @@ def _result(context: Context, work: Work, spec: JobSpec, claim: Claim, reporter:
     if claim.effort.is_range_test:
         return range_test.run(*given)
     # A part of a training may be gone on with.
-    effort = {"effort": claim.effort, "keep_state": not claim.effort.is_whole}
+    run = partial(trial.run, *given, effort=claim.effort, keep_state=not claim.effort.is_whole)
     try:
-        return trial.run(*given, start=checkpoints.start_of(context, claim), **effort)
+        return run(start=checkpoints.start_of(context, claim))
     except CheckpointMismatch as error:
         lease = claim.lease
         _log.warning("trained from nothing", job=lease.job_id, trial=lease.number, error=str(error))
         checkpoints.begin_anew(context, claim)
-        return trial.run(*given, **effort)
+        return run()
 
 
 def _put_back(context: Context, claim: Claim, state: "Checkpoint") -> None:

@@ -9,8 +9,8 @@ from tasks.plan import time_limit
 def is_next(context: Context, job_id: str, number: int) -> bool:
     """Whether a waiting trial's job has the next turn.
 
-    If not, the trial that has it is sent ahead of all others, and this one to the end of the line: the message
-    of a trial carries its own time limit, so no trial can run on another's.
+    If not, the trial that has it is sent ahead of all others, and this one to the end of the line: the
+    message of a trial carries its own time limit, so no trial can run on another's.
     """
     with context.database.read() as session:
         found = turns.next_trial(session)
