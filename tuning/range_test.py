@@ -27,10 +27,10 @@ from tuning.watching import Interrupter
 
 # A loss so many times the best one has diverged (fast.ai's `LRFinder`).
 DIVERGED = 4.0
-# The share of its whole fall by which the loss has begun to fall.
-BEGUN = 0.1
-# So far below the rate with the lowest loss training is safe (Gugger 2018, "How Do You Find A Good Learning
-# Rate").
+# The shares of its whole fall by which the loss has begun to fall, and has as good as ended.
+BEGUN, DONE = 0.1, 0.95
+# So far below the rate where the loss is lowest training is safe (Gugger 2018, "How Do You Find A Good
+# Learning Rate").
 MARGIN = 10.0
 # A range is at least so many times as high as it is low: less is not worth a search.
 NARROWEST = 3.0
@@ -40,8 +40,8 @@ MAX_POINTS = 200
 
 CRITERION = (
     "min: where the smoothed loss has fallen by a tenth of its whole fall, and stays below that until its "
-    "lowest point; max: a tenth of the rate at the lowest point, or the rate of the steepest fall if that is "
-    "higher; at least a factor of 3 apart"
+    "lowest point; max: a tenth of the rate where it has fallen by 95 % of it, or the rate of the steepest fall "
+    "if that is higher; at least a factor of 3 apart"
 )
 
 
@@ -89,7 +89,7 @@ def described(curve: Curve) -> dict[str, Any]:
     """The curve, thinned to `MAX_POINTS` points (rate, loss, smoothed loss), and what it suggests.
 
     ``suggested`` and ``steepest`` are None where the loss does not fall by more than its noise;
-    ``stopped_at`` is the rate at which it had diverged, None if it never did.
+    ``stopped_at`` is the last rate with a finite loss if it diverged, None if it never did.
     """
     count = len(curve.rates)
     shown = np.unique(np.linspace(0, count - 1, min(count, MAX_POINTS)).round().astype(int))
@@ -116,7 +116,8 @@ def _found(curve: Curve) -> _Found | None:
 
     He takes the lower one by eye where accuracy begins to rise, the upper one where it slows down, becomes
     ragged or falls. The lowest loss is past that: a net that has learned for a moment bears rates that one
-    which begins does not, hence `MARGIN`.
+    which begins does not, hence `MARGIN`. A net that has learned everything has a loss that creeps to 0 at any
+    rate, hence `DONE`.
     """
     lead = max(3, len(curve.losses) // 10)
     lowest = int(curve.smoothed.argmin())
@@ -131,7 +132,8 @@ def _found(curve: Curve) -> _Found | None:
     first = int(still_high[-1]) + 1 if len(still_high) else 0
     slopes = np.gradient(curve.smoothed[falling], np.log(curve.rates[falling]))
     steepest = float(curve.rates[first + int(slopes[first:].argmin())])
-    high = max(float(curve.rates[lowest]) / MARGIN, steepest)
+    bottom = int(np.flatnonzero(curve.smoothed <= start - DONE * fall)[0])
+    high = max(float(curve.rates[bottom]) / MARGIN, steepest)
     return _Found(*_wide(float(curve.rates[first]), high, curve), steepest)
 
 
@@ -161,8 +163,8 @@ def run(
 ) -> Result:
     """Trains a configuration for the steps of ``spec.search``, a range test.
 
-    Of a net that has several phases, the first one. The result has a ``range_test`` and no score; one epoch is
-    reported, at the end. A failure is a result, as in `tuning.trial.run`.
+    Of a net that has several phases, the first one. The result has a ``range_test`` and no score; one epoch
+    is reported, at the end. A failure is a result, as in `tuning.trial.run`.
     """
     given = Assignment(spec, recipe, arrays, max_parameters, materials or Materials())
     try:

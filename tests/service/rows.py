@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 
 from schemas.artifacts import Artifact
 from schemas.states import TrialState
-from schemas.trials import Epoch
+from schemas.trials import Epoch, Suggestion
 from service.context import EXTENSION, Services
 from store import artifacts, trials
 from store.tables import Table, TrialRow
@@ -55,7 +55,7 @@ def add_trials(app: Flask, job_id: str, count: int) -> None:
     """Pending trials from number 0."""
     with services(app).database.write() as session:
         found = [{"training.learning_rate": 0.001 * (number + 1)} for number in range(count)]
-        trials.create(session, job_id, 0, found)
+        trials.create(session, job_id, 0, [Suggestion(one) for one in found])
 
 
 def complete(

@@ -10,7 +10,7 @@ from schemas.datasets import BUILTINS
 from schemas.distributions import Value
 from schemas.specs import JobSpec, load_spec
 from schemas.states import JobState, TrialState
-from schemas.trials import Trial
+from schemas.trials import Suggestion, Trial
 from store import jobs, searches, trials
 from store.database import Database
 from store.searches import Work
@@ -49,7 +49,7 @@ def new_trials(
 ) -> None:
     """Pending trials 0 to ``count - 1``."""
     with database.write() as session:
-        trials.create(session, job_id, 0, [dict(values or {})] * count)
+        trials.create(session, job_id, 0, [Suggestion(values or {})] * count)
 
 
 def job_with_trials(database: Database, count: int, **changes: Any) -> str:

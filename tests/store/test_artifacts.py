@@ -1,5 +1,7 @@
 """Artefacts: rows that name blobs."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -41,12 +43,21 @@ def test_names_and_pages_are_sorted(database: Database) -> None:
 
 
 def test_a_name_is_given_once(database: Database) -> None:
-    job_id = new_job(database)
-    _publish(database, job_id, "a")
     with pytest.raises(IntegrityError):
-        _publish(database, job_id, "b", "a")
+        _publish(database, new_job(database), "a", "a")
+
+
+def test_a_job_that_ends_again_has_its_new_artifacts_only(database: Database) -> None:
+    job_id = new_job(database)
+    _publish(database, job_id, "a", "b")
+    with database.write() as session:
+        superseded = artifacts.publish(session, job_id, [replace(_artifact("a"), path="another")])
     with database.read() as session:
-        assert artifacts.names(session, job_id) == ["a"]
+        assert (artifacts.names(session, job_id), artifacts.get(session, job_id, "a").path) == (
+            ["a"],
+            "another",
+        )
+    assert superseded == [_artifact("a").path, _artifact("b").path]
 
 
 def test_another_jobs_artifact_is_not_found(database: Database) -> None:

@@ -143,8 +143,8 @@ class TestCreateAndGet:
     def test_cost_adds_up_trials_and_artifacts(self, database: Database) -> None:
         job_id = finishing_job(database, [0.5, 0.6])
         with database.write() as session:
-            artifacts.create(session, job_id, [Artifact("a", "p", 7, "0" * 64, "text/csv")])
-            artifacts.create(session, job_id, [Artifact("b", "p", 5, "0" * 64, "text/csv")])
+            found = [Artifact(name, "p", size, "0" * 64, "text/csv") for name, size in (("a", 7), ("b", 5))]
+            artifacts.publish(session, job_id, found)
         cost = _get(database, job_id).cost
         assert cost.artifact_bytes == 12
         assert cost.trial_seconds >= 0

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from schemas.distributions import Value
 from schemas.problems import Conflict, NotFound
 from schemas.states import JobState, StopReason, TrialState
-from schemas.trials import Epoch, Trial
+from schemas.trials import Epoch, Suggestion, Trial
 from store import jobs, trials
 from store.database import Database
 from store.leases import Lease, LeaseLost
@@ -57,7 +57,7 @@ class TestCreate:
         job_id = new_job(database)
         values = [{"training.learning_rate": 0.1}, {"training.learning_rate": 0.2}]
         with database.write() as session:
-            trials.create(session, job_id, 0, values)
+            trials.create(session, job_id, 0, [Suggestion(one) for one in values])
             found = trials.every(session, job_id)
         assert [trial.number for trial in found] == [0, 1]
         assert [trial.hyperparameters for trial in found] == values
@@ -66,13 +66,13 @@ class TestCreate:
     def test_a_number_is_given_once(self, database: Database) -> None:
         job_id = job_with_trials(database, 2)
         with pytest.raises(IntegrityError), database.write() as session:
-            trials.create(session, job_id, 1, [{}])
+            trials.create(session, job_id, 1, [Suggestion({})])
 
     def test_values_come_back_as_they_were(self, database: Database) -> None:
         job_id = new_job(database)
         values: dict[str, Value] = {"a": 0.1 + 0.2, "b": 3, "c": True, "d": "é", "e": 1e-300, "f": 1.0}
         with database.write() as session:
-            trials.create(session, job_id, 0, [values])
+            trials.create(session, job_id, 0, [Suggestion(values)])
         found = trial_of(database, job_id, 0).hyperparameters
         assert found == values
         assert [type(found[name]) for name in values] == [type(one) for one in values.values()]

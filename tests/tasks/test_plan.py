@@ -7,6 +7,7 @@ import pytest
 
 from schemas.jobs import Job
 from schemas.states import JobState, StopReason, TrialState
+from schemas.trials import Suggestion
 from store import jobs, trials
 from store.database import clock
 from tasks.context import Context
@@ -194,7 +195,7 @@ def test_a_passed_deadline_ends_the_search_with_the_best_so_far(context: Context
     job_id = new_job(context.database, budget=_budget(max_seconds=3600))
     set_job(context.database, job_id, deadline=clock() + 3600)
     with context.database.write() as session:
-        trials.create(session, job_id, 0, [{}, {}])
+        trials.create(session, job_id, 0, [Suggestion({})] * 2)
     set_state(context.database, job_id, JobState.RUNNING)
     _run(context, job_id, [0.5])
     set_job(context.database, job_id, deadline=clock() - 1)

@@ -1,8 +1,11 @@
 """One contract for every search algorithm, and what each promises beyond it."""
 
+import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,17 +14,17 @@ from hypothesis import strategies as st
 from keras_tuner.src.engine import oracle as engine
 
 from schemas.distributions import Choice, Range, Value
+from schemas.problems import Invalid
 from schemas.search import ALGORITHMS
 from schemas.spaces import points
 from schemas.specs import JobSpec
-from schemas.states import TrialState
-from schemas.trials import Trial
+from schemas.states import StopReason, TrialState
+from schemas.trials import Effort, Known, Suggestion, Trial
 from tests.tuning.makers import new_spec, new_trial
 from tuning import oracles
-from tuning.oracles import ORACLES, Exhausted, most_infeasible
-from tuning.plan import plan
+from tuning.oracles import ORACLES, Exhausted, Wait, most_infeasible
 
-Values = dict[str, Value]
+Values = Mapping[str, Value]
 Space = dict[str, dict[str, Any]]
 
 FLAT: Space = {
@@ -134,19 +137,38 @@ CONTINUOUS: Space = {
         **CONDITIONAL["training"],
     },
 }
-ENDED = (
-    (TrialState.COMPLETED, 0.5),
-    (TrialState.COMPLETED, None),
-    (TrialState.STOPPED, 0.1),
-    (TrialState.FAILED, None),
-    (TrialState.CANCELLED, None),
-    (TrialState.RUNNING, None),
-    (TrialState.PENDING, None),
+Outcome = Callable[[int, Values], dict[str, Any]]
+
+# Each is told of what becomes of its trials; the grid and the random search do not care.
+LEARNERS = ("bayesian", "tpe", "cmaes")
+# Those that try each configuration once, with everything.
+PLAIN = ("random", "grid", *LEARNERS)
+ENDED: tuple[dict[str, Any], ...] = (
+    {"state": TrialState.COMPLETED, "score": 0.5},
+    {"state": TrialState.COMPLETED, "score": None},
+    {"state": TrialState.STOPPED, "score": 0.1},
+    {"state": TrialState.FAILED, "error": {"code": "internal", "message": ""}},
+    {"state": TrialState.FAILED, "error": {"code": "out_of_memory", "message": ""}},
+    {"state": TrialState.FAILED, "error": {"code": "infeasible_model", "message": ""}},
+    {"state": TrialState.CANCELLED},
 )
 
 
 def _spec(space: Space, algorithm: str, **changes: Any) -> JobSpec:
-    return new_spec(space.get("model"), space.get("training"), algorithm, **changes)
+    """A spec; the test is skipped where the space is refused for the algorithm."""
+    training = {"epochs": 9, **space.get("training", {})}
+    if algorithm == "lr_range_test" and "search" not in changes:
+        then = {"algorithm": "random"} if _has_open_rate(space) else None
+        changes["search"] = {"algorithm": algorithm, "then": then}
+    try:
+        return new_spec(space.get("model"), training, algorithm, **changes)
+    except Invalid:
+        pytest.skip("not a space for this algorithm")
+
+
+def _has_open_rate(space: Space) -> bool:
+    rate = space.get("training", {}).get("learning_rate", {})
+    return isinstance(rate, dict) and rate.get("type") == "float"
 
 
 def _walk(spec: JobSpec, count: int | None = None) -> list[Values]:
@@ -155,30 +177,62 @@ def _walk(spec: JobSpec, count: int | None = None) -> list[Values]:
     found: list[Values] = []
     while count is None or len(found) < count:
         try:
-            found.append(oracle.suggest())
-        except Exhausted:
+            found.append(oracle.suggest().values)
+        except (Exhausted, Wait):
             break
     return found
 
 
-def _rebuilt_walk(spec: JobSpec, rebuilt: Iterator[bool], states: Iterator[Any]) -> list[Values]:
-    """What oracles suggest that are rebuilt from rows (through JSON) wherever ``rebuilt`` says so."""
+def _scored(number: int, values: Values) -> dict[str, Any]:
+    """An outcome by chance, the same for the same configuration."""
+    digest = hashlib.sha256(_key(values).encode()).digest()
+    return {"score": digest[0] / 256}
+
+
+def _made(number: int, suggestion: Suggestion, **more: Any) -> Trial:
+    """The trial of a suggestion, as the store gives it back: through JSON."""
+    values = json.loads(json.dumps(dict(suggestion.values)))
+    effort = suggestion.effort
+    stage = json.loads(json.dumps(effort.stage))
+    return new_trial(number, values, effort=replace(effort, stage=stage), **more)
+
+
+def _ended(trial: Trial, outcome: Mapping[str, Any]) -> Trial:
+    return new_trial(trial.number, trial.hyperparameters, effort=trial.effort, **outcome)
+
+
+def _searched(
+    spec: JobSpec,
+    count: int,
+    outcome: Outcome = _scored,
+    parallel: int = 1,
+    last_first: bool = False,
+) -> list[Trial]:
+    """A whole search of at most ``count`` trials, whose oracle is rebuilt at each step."""
     trials: list[Trial] = []
-    oracle = oracles.rebuild(spec, trials)
-    while len(trials) < 60:
-        if next(rebuilt):
-            oracle = oracles.rebuild(spec, trials)
-        try:
-            values = oracle.suggest()
-        except Exhausted:
-            break
-        state, score = next(states)
-        trials.append(new_trial(len(trials), json.loads(json.dumps(values)), state, score))
-    return [dict(trial.hyperparameters) for trial in trials]
+    while True:
+        oracle = oracles.rebuild(spec, trials)
+        running = [trial.number for trial in trials if not trial.state.is_terminal]
+        while len(running) < parallel and len(trials) < count:
+            try:
+                suggested = oracle.suggest()
+            except (Wait, Exhausted) as stop:
+                assert running or isinstance(stop, Exhausted), "waits for nothing"
+                break
+            running.append(len(trials))
+            trials.append(_made(len(trials), suggested, state=TrialState.RUNNING))
+        if not running:
+            return trials
+        number = running[-1] if last_first else running[0]
+        trials[number] = _ended(trials[number], outcome(number, trials[number].hyperparameters))
 
 
 def _key(values: Values) -> str:
-    return json.dumps(values, sort_keys=True)
+    return json.dumps(dict(values), sort_keys=True)
+
+
+def _pair(trial: Trial) -> str:
+    return _key(trial.hyperparameters) + str(trial.effort)
 
 
 @st.composite
@@ -203,134 +257,197 @@ def _spaces(draw: Any) -> Space:
     return {"model": model}
 
 
-@pytest.mark.parametrize("algorithm", ORACLES)
-class TestContract:
+@pytest.mark.parametrize("algorithm", PLAIN)
+class TestEveryConfigurationOnce:
     @pytest.mark.parametrize("name", SPACES)
-    def test_the_whole_space_once_and_then_exhausted(self, algorithm: str, name: str) -> None:
+    def test_the_whole_space_and_then_exhausted(self, algorithm: str, name: str) -> None:
         space, size = SPACES[name]
         spec = _spec(space, algorithm)
         found = _walk(spec)
-        assert len({_key(values) for values in found}) == len(found) == size
-        assert spec.space.grid_size() == size
+        assert {_key(values) for values in found} == {_key(values) for values in points(spec.space)}
+        assert spec.space.grid_size() == len(found) == size
 
-    @pytest.mark.parametrize("name", SPACES)
-    def test_suggestions_are_the_points_of_the_space(self, algorithm: str, name: str) -> None:
-        spec = _spec(SPACES[name][0], algorithm)
-        assert {_key(values) for values in _walk(spec)} == {_key(values) for values in points(spec.space)}
+    def test_whatever_becomes_of_the_trials(self, algorithm: str) -> None:
+        trials = _searched(_spec(FLAT, algorithm), 60, lambda number, _: ENDED[number % len(ENDED)], 3)
+        assert len({_key(trial.hyperparameters) for trial in trials}) == len(trials) == SPACES["flat"][1]
 
-    @pytest.mark.parametrize("space", [*(space for space, _ in SPACES.values()), CONTINUOUS])
-    def test_just_the_active_values_are_there(self, algorithm: str, space: Space) -> None:
-        spec = _spec(space, algorithm)
-        for values in _walk(spec, 60):
-            assert spec.space.active(values) == values
-            active = {one.name for one in spec.space if one.is_active(values)}
-            assert set(values) == active
-
-    @pytest.mark.parametrize("space", [*(space for space, _ in SPACES.values()), CONTINUOUS])
-    def test_values_are_of_their_distributions(self, algorithm: str, space: Space) -> None:
-        spec = _spec(space, algorithm)
-        distributions = {one.name: one.distribution for one in spec.space}
-        for values in _walk(spec, 60):
-            for name, value in values.items():
-                assert distributions[name].contains(value)
-                assert type(value) is type(distributions[name].grid_values()[0])
-
-    @pytest.mark.parametrize("space", [CONDITIONAL, LOGS, CONTINUOUS])
-    def test_values_come_through_json_unchanged(self, algorithm: str, space: Space) -> None:
-        for values in _walk(_spec(space, algorithm), 60):
-            back = json.loads(json.dumps(values))
-            assert back == values
-            assert [type(back[name]) for name in values] == [type(one) for one in values.values()]
-
-    @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
-    def test_the_same_seed_makes_the_same_sequence(self, algorithm: str, seed: int) -> None:
-        spec = _spec(CONTINUOUS, algorithm, seed=seed)
-        assert _walk(spec, 30) == _walk(spec, 30)
-
-    @settings(max_examples=25, deadline=None)
-    @given(
-        space=st.one_of(st.sampled_from([one for one, _ in SPACES.values()]), _spaces()),
-        seed=st.integers(0, 5),
-        rebuilt=st.lists(st.booleans(), min_size=1, max_size=12),
-        states=st.lists(st.sampled_from(ENDED), min_size=1, max_size=7),
-    )
-    def test_rebuilding_between_any_two_suggestions_changes_nothing(
-        self, algorithm: str, space: Space, seed: int, rebuilt: list[bool], states: Sequence[Any]
-    ) -> None:
-        spec = _spec(space, algorithm, seed=seed)
-        walked = _rebuilt_walk(spec, itertools.cycle(rebuilt), itertools.cycle(states))
-        assert walked == _walk(spec, 60)
-
-    def test_rebuilding_every_time_covers_a_space_with_conditions(self, algorithm: str) -> None:
-        spec = _spec(CONDITIONAL, algorithm)
-        walked = _rebuilt_walk(spec, itertools.repeat(True), itertools.cycle(ENDED))
-        assert len({_key(values) for values in walked}) == len(walked) == SPACES["conditional"][1]
-
-    def test_many_failures_do_not_end_the_search(self, algorithm: str) -> None:
-        spec = _spec(FLAT, algorithm)
-        failed = itertools.repeat((TrialState.FAILED, None))
-        assert len(_rebuilt_walk(spec, itertools.repeat(True), failed)) == SPACES["flat"][1]
-
-    def test_a_trial_without_a_finite_score_is_a_failed_one(self, algorithm: str) -> None:
-        spec = _spec(FLAT, algorithm)
-        values = _walk(spec, len(ENDED))
-        trials = [
-            new_trial(number, values[number], state, score) for number, (state, score) in enumerate(ENDED)
-        ]
-        known = oracles.rebuild(spec, trials).trials.values()
-        seen = [(one.status, one.score) for one in known]
-        assert seen == [
-            ("COMPLETED", 0.5),
-            ("FAILED", None),
-            ("COMPLETED", 0.1),
-            ("FAILED", None),
-            ("FAILED", None),
-            ("RUNNING", None),
-            ("RUNNING", None),
-        ]
+    def test_a_small_space_is_through_in_no_time(self, algorithm: str) -> None:
+        space: Space = {"model": {"filters": {"type": "int", "min": 1, "max": 12}}}
+        spec = _spec(space, algorithm, max_trials=30)
+        trials = _searched(spec, 30)
+        assert len(trials) == 12
+        with pytest.raises(Exhausted) as end:
+            oracles.rebuild(spec, trials).suggest()
+        assert end.value.reason is StopReason.SPACE_EXHAUSTED
 
     def test_there_is_an_end_in_sight_for_a_space_without_one(self, algorithm: str) -> None:
         """The plan holds the budget; beyond it the oracle gives what stands in for what cannot be built."""
         spec = _spec(CONTINUOUS, algorithm, max_trials=3)
         assert len(_walk(spec)) == 3 + most_infeasible(spec)
 
+
+@pytest.mark.parametrize("algorithm", ORACLES)
+class TestContract:
+    @pytest.mark.parametrize("space", [*(space for space, _ in SPACES.values()), CONTINUOUS])
+    def test_just_the_active_values_are_there(self, algorithm: str, space: Space) -> None:
+        spec = _spec(space, algorithm, max_trials=20)
+        for trial in _searched(spec, 20, parallel=2):
+            values = trial.hyperparameters
+            assert spec.space.active(values) == values
+            assert set(values) == {one.name for one in spec.space if one.is_active(values)}
+
+    @pytest.mark.parametrize("space", [*(space for space, _ in SPACES.values()), CONTINUOUS])
+    def test_values_are_of_their_distributions(self, algorithm: str, space: Space) -> None:
+        spec = _spec(space, algorithm, max_trials=20)
+        distributions = {one.name: one.distribution for one in spec.space}
+        for trial in _searched(spec, 20):
+            for name, value in trial.hyperparameters.items():
+                assert distributions[name].contains(value)
+                assert type(value) is type(distributions[name].grid_values()[0])
+
+    @pytest.mark.parametrize("space", [CONDITIONAL, LOGS, CONTINUOUS])
+    def test_values_come_through_json_unchanged(self, algorithm: str, space: Space) -> None:
+        for values in _walk(_spec(space, algorithm), 60):
+            back = json.loads(json.dumps(dict(values)))
+            assert back == values
+            assert [type(back[name]) for name in values] == [type(one) for one in values.values()]
+
+    @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
+    def test_the_same_seed_makes_the_same_sequence(self, algorithm: str, seed: int) -> None:
+        spec = _spec(CONTINUOUS, algorithm, seed=seed, max_trials=16)
+        assert _searched(spec, 16) == _searched(spec, 16)
+
+    def test_rebuilding_between_any_two_suggestions_changes_nothing(self, algorithm: str) -> None:
+        """One oracle goes on until it is to learn of something; the other is rebuilt for every suggestion."""
+
+        @settings(max_examples=25 if algorithm in ("random", "grid") else 6, deadline=None)
+        @given(
+            space=st.one_of(st.sampled_from([FLAT, CONDITIONAL, DEFAULTS, LOGS, CONTINUOUS]), _spaces()),
+            seed=st.integers(0, 5),
+            steps=st.lists(
+                st.tuples(st.integers(1, 4), st.integers(0, 9), st.sampled_from(ENDED)),
+                min_size=1,
+                max_size=12,
+            ),
+        )
+        def check(space: Space, seed: int, steps: list[tuple[int, int, dict[str, Any]]]) -> None:
+            try:
+                spec = new_spec(
+                    space.get("model"), space.get("training"), algorithm, seed=seed, max_trials=30
+                )
+            except Invalid:
+                return
+            trials: list[Trial] = []
+            for count, ending, outcome in steps:
+                kept = oracles.rebuild(spec, trials)
+                for _ in range(count):
+                    made = _next(kept)
+                    assert made == _next(oracles.rebuild(spec, trials))
+                    if isinstance(made, str):
+                        break
+                    trials.append(_made(len(trials), made, state=TrialState.PENDING))
+                running = [trial for trial in trials if not trial.state.is_terminal]
+                if running:
+                    one = running[ending % len(running)]
+                    trials[one.number] = _ended(one, outcome)
+
+        check()
+
+    @pytest.mark.parametrize("parallel", [1, 3])
+    def test_no_effort_is_spent_twice_on_a_configuration(self, algorithm: str, parallel: int) -> None:
+        for space in (FLAT, CONTINUOUS):
+            spec = _spec(space, algorithm, max_trials=40) if algorithm != "cmaes" else _spec(LOGS, algorithm)
+            trials = _searched(spec, 40, parallel=parallel)
+            assert len({_pair(trial) for trial in trials}) == len(trials)
+
+    @pytest.mark.parametrize("outcome", ENDED)
+    def test_it_goes_on_whatever_becomes_of_all_its_trials(
+        self, algorithm: str, outcome: dict[str, Any]
+    ) -> None:
+        spec = _spec(CONTINUOUS, algorithm, max_trials=14)
+        assert len(_searched(spec, 14, lambda number, values: outcome, 4)) == 14
+
+    def test_a_trial_without_a_finite_score_is_a_failed_one(self, algorithm: str) -> None:
+        spec = _spec(CONTINUOUS, algorithm)
+        scores = (0.5, None, float("nan"), float("inf"), 0.25)
+        first = oracles.rebuild(spec, []).suggest()
+        made = [_made(number, first, score=score) for number, score in enumerate(scores)]
+        known = oracles.rebuild(spec, made).trials.values()
+        assert [one.score for one in known] == [0.5, None, None, None, 0.25]
+        assert [one.status for one in known] == ["COMPLETED", "FAILED", "FAILED", "FAILED", "COMPLETED"]
+        oracles.rebuild(spec, made).suggest()
+
     def test_no_oracle_is_kept_for_ever(self, algorithm: str) -> None:
         before = len(engine.LOCKS), len(engine.THREADS)
         for _ in range(5):
-            _walk(_spec(NESTED, algorithm))
+            _walk(_spec(CONTINUOUS, algorithm), 30)
         assert (len(engine.LOCKS), len(engine.THREADS)) == before
 
     def test_it_writes_no_files(self, algorithm: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        _walk(_spec(FLAT, algorithm))
+        _searched(_spec(CONTINUOUS, algorithm, max_trials=14), 14)
         assert list(tmp_path.iterdir()) == []
 
-    def test_it_prints_nothing(self, algorithm: str, capsys: pytest.CaptureFixture[str]) -> None:
-        _walk(_spec(FLAT, algorithm))
-        assert capsys.readouterr().out == ""
-
-    @pytest.mark.parametrize("space", [FLAT, CONDITIONAL, CONTINUOUS])
-    def test_the_set_of_trials_is_the_same_at_any_parallelism(self, algorithm: str, space: Space) -> None:
-        made = {
-            parallel: _searched(space, algorithm, parallel, last_first)
-            for parallel, last_first in ((1, False), (2, True), (4, False), (5, True))
-        }
-        assert made[1] == made[2] == made[4] == made[5]
-        assert len(made[1]) == 12
+    def test_it_says_nothing(
+        self, algorithm: str, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+    ) -> None:
+        _searched(_spec(CONTINUOUS, algorithm, max_trials=14), 14)
+        assert capfd.readouterr() == ("", "")
+        assert not [one for one in recwarn if "keras_tuner" not in one.filename]
 
 
-def _searched(space: Space, algorithm: str, parallel: int, last_first: bool) -> list[str]:
-    """The configurations of a whole search, whose trials end in the given order."""
-    budget = {"max_trials": 12, "parallel_trials": parallel}
-    spec = _spec(space, algorithm, budget=budget)
-    trials: list[Trial] = []
-    while (step := plan(spec, trials)).stop_reason is None:
-        for values in step.suggestions:
-            trials.append(new_trial(len(trials), values, TrialState.RUNNING))
-        running = [trial.number for trial in trials if not trial.state.is_terminal]
-        number = running[-1] if last_first else running[0]
-        trials[number] = new_trial(number, trials[number].hyperparameters, score=number / 100)
-    return sorted(_key(dict(trial.hyperparameters)) for trial in trials)
+@pytest.mark.parametrize("algorithm", [name for name in ORACLES if name != "lr_range_test"])
+class TestEnqueued:
+    QUEUE = ({"model.filters": 16, "model.batch_norm": False}, {"training.optimizer": "adam"})
+
+    def test_they_come_first_and_then_the_defaults(self, algorithm: str) -> None:
+        spec = _spec(DEFAULTS, algorithm, search={"algorithm": algorithm, "enqueue": list(self.QUEUE)})
+        first = _walk(spec, 3)
+        for given, values in zip(self.QUEUE, first, strict=False):
+            assert {name: values[name] for name in given} == given
+        # What is left out has its default, and exists only where it may.
+        assert first[0]["training.momentum"] == 0.2
+        assert first[1] == {"model.filters": 8, "model.batch_norm": True, "training.optimizer": "adam"}
+        assert first[2]["model.filters"] == 8
+        assert first[2]["training.momentum"] == 0.2
+
+    def test_what_is_neither_given_nor_a_default_is_drawn(self, algorithm: str) -> None:
+        search = {"algorithm": algorithm, "enqueue": [{"model.filters": 4}] * 2}
+        first = _walk(_spec(FLAT, algorithm, search=search), 2)
+        assert [values["model.filters"] for values in first] == [4, 4]
+        assert first[0] != first[1]
+
+    def test_a_value_is_of_the_type_of_its_distribution(self, algorithm: str) -> None:
+        search = {"algorithm": algorithm, "enqueue": [{"training.learning_rate": 1}]}
+        space: Space = {"training": {"learning_rate": {"type": "float", "min": 0.1, "max": 1.0}}}
+        value = _walk(_spec(space, algorithm, search=search), 1)[0]["training.learning_rate"]
+        assert type(value) is float
+
+    def test_none_is_tried_again(self, algorithm: str) -> None:
+        whole = {"model.filters": 8, "model.dense_units": 2, "model.dropout": 0.2, "model.batch_norm": True}
+        search = {"algorithm": algorithm, "enqueue": [whole, whole]}
+        spec = _spec(FLAT, algorithm, search=search)
+        walked = [_key(values) for values in _walk(spec, 36)]
+        assert walked.count(_key(whole)) == 1
+        assert len(set(walked)) == len(walked)
+
+
+def _next(oracle: oracles.RebuiltOracle) -> Suggestion | str:
+    try:
+        return oracle.suggest()
+    except (Wait, Exhausted) as stop:
+        return type(stop).__name__
+
+
+@pytest.mark.parametrize("algorithm", ["random", "grid"])
+@pytest.mark.parametrize("space", [FLAT, CONDITIONAL, CONTINUOUS])
+def test_the_set_of_trials_is_the_same_at_any_parallelism(algorithm: str, space: Space) -> None:
+    spec = _spec(space, algorithm)
+    made = {
+        tuple(sorted(_pair(trial) for trial in _searched(spec, 12, _scored, parallel, last_first)))
+        for parallel, last_first in ((1, False), (2, True), (4, False), (5, True))
+    }
+    assert len(made) == 1
 
 
 class TestRandom:
@@ -409,8 +526,8 @@ class TestGrid:
         assert len(walked) == size
         assert {_key(values) for values in walked} == {_key(values) for values in points(spec.space)}
         # As if one oracle had walked all the way.
-        again = _rebuilt_walk(spec, itertools.repeat(True), itertools.cycle(ENDED))
-        assert again == walked[:60]
+        again = _searched(spec, 60, lambda number, _: ENDED[number % len(ENDED)])
+        assert [trial.hyperparameters for trial in again] == walked[:60]
 
     def test_outside_in_goes_through_a_child_wherever_it_exists(self) -> None:
         spec = _spec(CONDITIONAL, "grid", search={"algorithm": "grid", "order": "outside_in"})

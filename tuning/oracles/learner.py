@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.stats import qmc
 
 from schemas.distributions import Value
 from schemas.specs import JobSpec
@@ -37,6 +38,13 @@ class Learner(RebuiltOracle):
             if not self._looks_failing(idea):
                 break
         return idea
+
+    def spread_out(self) -> Values:
+        """A point of a sequence that covers the space evenly (Sobol, scrambled by the seed)."""
+        sequence = qmc.Sobol(len(self.axes), rng=self.seed_of("sobol") % 2**32)
+        # The attempts at one suggestion go on from its place.
+        sequence.fast_forward(self._seed_state - self.seed_of(self.number) + self.number)
+        return self.axes.values(sequence.random(1)[0])
 
     def next_seed(self) -> int:
         """Another seed at each call, in the range that NumPy's older generator takes."""

@@ -273,7 +273,7 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
         """Likewise."""
 
 
-def restored[O: RebuiltOracle](oracle: O, trials: Iterable[Trial]) -> O:
+def restored(oracle: RebuiltOracle, trials: Iterable[Trial]) -> RebuiltOracle:
     """The oracle as the trials have left it."""
     for trial in trials:
         oracle.restore(trial)

@@ -28,6 +28,7 @@ _STARTUP = 10
 # Of many lessons the best and the latest are told: Optuna takes at most so many for good, and gives of the
 # others the older ones the less weight.
 _GOOD, _LATEST = 25, 200
+_CANDIDATES = int(__import__('os').environ.get('CAND', '24'))
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -36,9 +37,12 @@ class TpeOracle(Learner):
     """Optuna's sampler, over axes; trials in flight count as bad ones (its constant liar)."""
 
     def idea(self) -> Values:
-        if len(self.losses) < _STARTUP or not len(self.axes):
-            return self.drawn()
-        sampler = _sampler(self.next_seed())
+        seed = self.next_seed()
+        if not len(self.axes):
+            return {}
+        if len(self.losses) < _STARTUP:
+            return self.spread_out()
+        sampler = _sampler(seed)
         history = self._history()
         study = optuna.create_study(storage=_Rows(history), sampler=sampler)
         now = _frozen(len(history), TrialState.RUNNING, None, {}, {})
@@ -96,7 +100,7 @@ class _Rows(InMemoryStorage):
 def _sampler(seed: int) -> TPESampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, n_startup_trials=0, multivariate=True, group=True)
+        return TPESampler(seed=seed, n_startup_trials=0, multivariate=True, group=True, n_ei_candidates=_CANDIDATES)
 
 
 def _frozen(

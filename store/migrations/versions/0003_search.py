@@ -10,27 +10,22 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("rested_at", sa.Double(), nullable=True))
-        batch_op.add_column(sa.Column("turn", sa.Double(), nullable=False, server_default="0"))
-
-    with op.batch_alter_table("trials", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("until_epoch", sa.BigInteger(), nullable=True))
-        batch_op.add_column(sa.Column("data_share", sa.Double(), nullable=False, server_default="1"))
-        batch_op.add_column(sa.Column("parent", sa.BigInteger(), nullable=True))
-        batch_op.add_column(sa.Column("stage", sa.JSON(none_as_null=True), nullable=True))
-        batch_op.add_column(sa.Column("checkpoint", sa.Text(), nullable=True))
-        batch_op.add_column(sa.Column("checkpoint_fold", sa.BigInteger(), nullable=True))
-        batch_op.add_column(sa.Column("checkpoint_epoch", sa.BigInteger(), nullable=True))
-        batch_op.add_column(sa.Column("last_epoch", sa.BigInteger(), nullable=True))
-        batch_op.add_column(sa.Column("range_test", sa.JSON(none_as_null=True), nullable=True))
-        batch_op.add_column(sa.Column("cache_key", sa.String(length=80), nullable=True))
-        batch_op.add_column(sa.Column("reused", sa.JSON(none_as_null=True), nullable=True))
-        batch_op.create_index("ix_trials_cache_key", ["cache_key"], unique=False)
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.alter_column("turn", server_default=None)
-    with op.batch_alter_table("trials", schema=None) as batch_op:
-        batch_op.alter_column("data_share", server_default=None)
+    # Column by column: SQLite would make a table anew to alter more of it, and dropping the old jobs would take
+    # their trials along.
+    op.add_column("jobs", sa.Column("rested_at", sa.Double(), nullable=True))
+    op.add_column("jobs", sa.Column("turn", sa.Double(), nullable=False, server_default="0"))
+    op.add_column("trials", sa.Column("until_epoch", sa.BigInteger(), nullable=True))
+    op.add_column("trials", sa.Column("data_share", sa.Double(), nullable=False, server_default="1"))
+    op.add_column("trials", sa.Column("parent", sa.BigInteger(), nullable=True))
+    op.add_column("trials", sa.Column("stage", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("trials", sa.Column("checkpoint", sa.Text(), nullable=True))
+    op.add_column("trials", sa.Column("checkpoint_fold", sa.BigInteger(), nullable=True))
+    op.add_column("trials", sa.Column("checkpoint_epoch", sa.BigInteger(), nullable=True))
+    op.add_column("trials", sa.Column("last_epoch", sa.BigInteger(), nullable=True))
+    op.add_column("trials", sa.Column("range_test", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("trials", sa.Column("cache_key", sa.String(length=80), nullable=True))
+    op.add_column("trials", sa.Column("reused", sa.JSON(none_as_null=True), nullable=True))
+    op.create_index("ix_trials_cache_key", "trials", ["cache_key"], unique=False)
     _only_grids_have_an_order()
 
 
