@@ -16,12 +16,16 @@ algorithm nor the problem has changed since.
 import argparse
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
+
+# Before NumPy is there: the matrices are small, and threads that wait for each other take longer.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from scipy.stats import mannwhitneyu

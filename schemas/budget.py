@@ -17,7 +17,7 @@ class Plateau:
     min_delta: float
 
 
-class PlateauSchema(StrictSchema):
+class ScorePlateauSchema(StrictSchema):
     trials = Integer(
         required=True,
         validate=Between(1, 10_000),
@@ -110,7 +110,7 @@ class BudgetFields(StrictSchema):
         metadata={"description": "The search ends when its trials have been on GPUs so long, together."},
     )
     plateau = Nested(
-        PlateauSchema,
+        ScorePlateauSchema,
         load_default=None,
         allow_none=True,
         metadata={"description": "The search ends when it has not got better for a while."},

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from marshmallow import INCLUDE
+
 from schemas.budget import BudgetFields
 from schemas.distributions import Value
 from schemas.fields import (
@@ -222,6 +224,9 @@ class CloneSchema(AnswerSchema):
     An object that names another `family`, `algorithm`, `rule` or `type` than the one that is there replaces
     it whole; null puts a default in the place of a value.
     """
+
+    class Meta:
+        unknown = INCLUDE
 
 
 class JobGetQuerySchema(StrictSchema):

@@ -16,7 +16,7 @@ def merged(document: Any, patch: Any) -> Any:
     if not isinstance(patch, Mapping):
         return patch
     base = document if isinstance(document, Mapping) and not _is_another(document, patch) else {}
-    changed = {name: value for name, value in base.items() if patch.get(name, value) is not None}
+    changed = {name: value for name, value in base.items() if name not in patch}
     for name, value in patch.items():
         if value is not None:
             changed[name] = merged(base.get(name), value)

@@ -285,8 +285,16 @@ class CoarseToFineSchema(_AlgorithmSchema):
     makes = CoarseToFineSearch
 
     algorithm = String(required=True, validate=validate.Equal(CoarseToFineSearch.algorithm))
-    coarse = Nested(CoarseSchema, load_default=lambda: CoarseSchema().load({}))
-    fine = Nested(FineSchema, load_default=lambda: FineSchema().load({}))
+    coarse = Nested(
+        CoarseSchema,
+        load_default=lambda: CoarseSchema().load({}),
+        metadata={"description": "Of the first stage."},
+    )
+    fine = Nested(
+        FineSchema,
+        load_default=lambda: FineSchema().load({}),
+        metadata={"description": "Of the second stage."},
+    )
 
 
 SEARCHES: dict[str, type[_AlgorithmSchema]] = {

@@ -190,7 +190,11 @@ class RangeTestResultSchema(AnswerSchema):
     steepest = Number(
         required=True, allow_none=True, metadata={"description": "The rate at which the loss fell fastest."}
     )
-    stopped_at = Number(required=True, metadata={"description": "The last rate that was tried."})
+    stopped_at = Number(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The last rate before the loss diverged; null if it never did."},
+    )
     criterion = String(required=True, metadata={"description": "How the range was chosen."})
 
 

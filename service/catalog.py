@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from schemas.augmentation import AugmentationSchema
-from schemas.budget import BudgetSchema, PlateauSchema
+from schemas.budget import BudgetSchema, ScorePlateauSchema
 from schemas.datasets import BUILTINS
 from schemas.fields import AnswerSchema, Dict, Except, List, Nested, String
 from schemas.metrics import METRICS
@@ -41,7 +41,7 @@ _SECTIONS: dict[str, type[Schema]] = {
     "fine": FineSchema,
     "objective": ObjectiveSchema,
     "budget": BudgetSchema,
-    "plateau": PlateauSchema,
+    "plateau": ScorePlateauSchema,
     "result": ResultSchema,
     "repeat": RepeatSchema,
     "regularizer": PenaltySchema,

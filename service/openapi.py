@@ -13,7 +13,7 @@ from schemas.distributions import SAMPLINGS
 from schemas.fields import Except, Pattern
 from schemas.models.layers import MAX_ENTRIES, LayerList
 from schemas.problems import MEDIA_TYPE, ProblemSchema
-from schemas.tunables import Tunable
+from schemas.tunables import Scalar, Tunable
 
 TITLE, VERSION = "Tuneserve", "v1"
 
@@ -71,7 +71,7 @@ def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
     for name, schema in _PARAMETERS.items():
         api.register_converter(app.url_map.converters[name], lambda _, schema=schema: schema)
     api.init_app(app)
-    for function in (_open_minimum, _pattern, _exceptions, _mapping, _tunable, _alternatives, _layers):
+    for function in _ATTRIBUTES:
         api.ma_plugin.converter.add_attribute_function(function)
     api.spec.components.schema("When", _CONDITIONS)
     for blueprint in blueprints:
@@ -82,6 +82,7 @@ def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
     return api
 
 
+_SCALAR = ["string", "number", "boolean"]
 # Shared by all distributions.
 _WHEN = "#/components/schemas/When"
 _CONDITIONS = {
@@ -89,7 +90,7 @@ _CONDITIONS = {
     "description": "Exists only when each parent named here has one of the values.",
     "additionalProperties": {
         "type": "array",
-        "items": {"type": ["string", "number", "boolean"]},
+        "items": {"type": _SCALAR},
         "minItems": 1,
         "maxItems": 256,
     },
@@ -143,6 +144,10 @@ def _mapping(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> d
     return published
 
 
+def _scalar(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
+    return {"type": _SCALAR} if isinstance(field, Scalar) else {}
+
+
 def _tunable(self: FieldConverterMixin, field: fields.Field[Any], ret: Any) -> dict[str, Any]:
     """A fixed value, or one of the distributions that fit it, held to the same limits."""
     if not isinstance(field, Tunable):
@@ -177,6 +182,10 @@ def _described(self: FieldConverterMixin, found: list[Any]) -> list[dict[str, An
         self.field2property(one) if isinstance(one, fields.Field) else self.resolve_nested_schema(one)  # type: ignore[attr-defined]
         for one in found
     ]
+
+
+# What is published of a field, beside what apispec knows.
+_ATTRIBUTES = (_open_minimum, _pattern, _exceptions, _mapping, _scalar, _tunable, _alternatives, _layers)
 
 
 def _null(field: fields.Field[Any]) -> list[dict[str, Any]]:

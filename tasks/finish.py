@@ -1,7 +1,7 @@
 """The end of a job: the model is made, verified and published, then the job has succeeded."""
 
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from schemas.problems import Unavailable
 from schemas.specs import load_spec
 from schemas.states import JobState
 from schemas.trials import Epoch, Trial
-from store import artifacts, jobs, leases, searches, trials
+from store import artifacts, curves, jobs, leases, searches, trials
 from store.blobs import sha256_of
 from store.leases import Lease, LeaseLost
 from store.searches import Work
@@ -107,8 +107,10 @@ def _best(context: Context, work: Work) -> Trial:
     with context.database.read() as session:
         row = jobs.best_trial(session, work.id, work.spec)
         assert row is not None, "a job without a scored trial does not get here"
-        # With its epochs: a refit may have to follow their learning rates.
-        return trials.get(session, work.id, row.number)
+        best = trials.get(session, work.id, row.number)
+        # With its epochs, and those of what it has gone on from: a refit may have to follow their rates.
+        earlier = curves.before(session, work.id, best.effort.parent)
+        return replace(best, epochs=[*earlier, *(best.epochs or ())])
 
 
 def _fetched_weights(context: Context, job_id: str, best: Trial, folder: Path) -> Path | None:

@@ -40,8 +40,9 @@ class Sender:
             time_limit: seconds after which its process is killed.
             chosen: it is its turn; otherwise whoever gets the message looks first whose turn it is.
         """
-        urgency = {"priority": CHOSEN if chosen else WAITING}
-        self._send("trial", TRIALS, job_id, number, chosen, time_limit=time_limit, **urgency)
+        arguments = (job_id, number, *([True] if chosen else []))
+        urgency = CHOSEN if chosen else WAITING
+        self._send("trial", TRIALS, *arguments, time_limit=time_limit, priority=urgency)
 
     def finish(self, job_id: str) -> None:
         """The job's search is over: make its model."""

@@ -61,7 +61,13 @@ QUICK: Limits = {
     "max_trials": {"maximum": 2},
     "max_seconds": {"minimum": 3600},
     "max_trial_seconds": {"minimum": 3600},
+    "max_gpu_seconds": {"minimum": 3600},
+    "max_epochs": {"minimum": 10_000},
     "epochs": {"maximum": 2},
+    "data": {"minimum": 0.5},
+    "steps": {"maximum": 30},
+    # A range test has no model in the end.
+    "algorithm": {"enum": ["random", "grid", "bayesian", "hyperband", "tpe", "cmaes", "coarse_to_fine"]},
     "folds": {"maximum": 2},
     "batch_size": {"minimum": 16, "maximum": 64},
     "image_size": {"minimum": 8, "maximum": 12},
@@ -343,7 +349,7 @@ def _names(schema: Mapping[str, Any]) -> list[Any]:
 
 def _both(schema: Mapping[str, Any], limits: Mapping[str, Any]) -> Mapping[str, Any]:
     """A leaf's schema with more limits, of which the narrower ones count."""
-    narrower = {"minimum": max, "maximum": min}
+    narrower = {"minimum": max, "maximum": min, "enum": _common}
     return {
         **schema,
         **{
@@ -351,6 +357,10 @@ def _both(schema: Mapping[str, Any], limits: Mapping[str, Any]) -> Mapping[str, 
             for word, limit in limits.items()
         },
     }
+
+
+def _common(values: Sequence[Json], others: Sequence[Json]) -> list[Json]:
+    return [one for one in values if one in others]
 
 
 def _is_distribution(schema: Mapping[str, Any]) -> bool:
@@ -559,10 +569,66 @@ def _asked(value: Json) -> list[Any]:
 
 def grids_are_small(spec: Json, random: Random) -> None:
     """A grid has a million configurations at most."""
-    search = spec.get("search", {})
     size = math.prod(_count(value) for _, value in leaves(spec) if is_open(value))
+    search = searched(spec)
     if search.get("algorithm") == "grid" and size > MAX_GRID:
-        spec["search"] = {"algorithm": "random"}
+        search.pop("order", None)
+        search["algorithm"] = "random"
+
+
+def searched(spec: Json) -> Json:
+    """The search of the space: that of a range test is what follows it."""
+    search = spec.get("search", {})
+    return (search.get("then") or {}) if search.get("algorithm") == RANGE_TEST else search
+
+
+RANGE_TEST = "lr_range_test"
+
+
+def searches_have_something_to_do(spec: Json, random: Random) -> None:
+    """Some algorithms need an open range of numbers; hyperband chooses the epochs itself."""
+    algorithm, training = searched(spec).get("algorithm"), spec["training"]
+    goes_on = spec.get("search", {}).get("then") is not None
+    if goes_on or algorithm in ("cmaes", "coarse_to_fine"):
+        rate = training.get("learning_rate")
+        if not is_open(rate) or rate["type"] != "float":
+            training["learning_rate"] = {"type": "float", "min": 1e-4, "max": 0.01}
+    if algorithm == "hyperband" and is_open(training.get("epochs")):
+        training["epochs"] = _span(training["epochs"])[0]
+
+
+def jobs_to_learn_from_exist(spec: Json, random: Random) -> None:
+    """There are no earlier jobs."""
+    if "warm_start" in searched(spec):
+        searched(spec)["warm_start"] = []
+
+
+def enqueued_values_are_of_the_space(spec: Json, random: Random) -> None:
+    """What is tried first are values of what is open; nothing that depends on another of them."""
+    found = [one for name in SECTIONS for one in leaves(spec[name], (name,)) if is_open(one[1])]
+    opened = {".".join(map(str, path)): value for path, value in found}
+    search = searched(spec)
+    for index in range(len(search.get("enqueue", []))):
+        names = random.sample(sorted(opened), random.randint(0, len(opened)))
+        alone = [name for name in names if not _parents(name, opened[name]) & {*names}]
+        search["enqueue"][index] = {name: _some_value(opened[name], random) for name in alone}
+
+
+def _parents(name: str, given: Json) -> set[str]:
+    """What decides whether a value exists."""
+    kind = ".".join(map(str, TYPE))
+    ours = name != kind and name.startswith("training.schedule.")
+    return {*(given.get("when") or {}), *([kind] if ours else [])}
+
+
+def _some_value(given: Json, random: Random) -> Json:
+    if given["type"] == "boolean":
+        return random.random() < 0.5
+    if given["type"] == "choice":
+        return random.choice(given["values"])
+    if given.get("step") is not None:
+        return given["max"] if given.get("sampling") == "reverse_log" else given["min"]
+    return random.choice([given["min"], given["max"]])
 
 
 def _count(given: Json) -> int:
@@ -575,6 +641,8 @@ def _count(given: Json) -> int:
 
 RELATIONS: tuple[Callable[[Json, Random], None], ...] = (
     distributions_have_values,
+    searches_have_something_to_do,
+    jobs_to_learn_from_exist,
     shares_leave_something,
     schedules_fit,
     colors_can_jitter,
@@ -582,6 +650,7 @@ RELATIONS: tuple[Callable[[Json, Random], None], ...] = (
     layers_fit,
     conditions_name_other_values,
     grids_are_small,
+    enqueued_values_are_of_the_space,
 )
 
 
@@ -619,7 +688,7 @@ class Mistake:
 def mistaken(spec: Json) -> st.SearchStrategy[list[Any]]:
     """[a mistake's name, the spec with it, the path that it is told at]."""
     places = {
-        name: [path for path, value in _nodes(spec) if "when" not in path and mistake.fits(path, value)]
+        name: [path for path, value in _nodes(spec) if not FREE & {*path[:-1]} and mistake.fits(path, value)]
         for name, mistake in MISTAKES.items()
     }
     possible = [name for name, found in places.items() if found]
@@ -683,11 +752,22 @@ def _of_another_family(model: Json) -> Json:
     return {**model, "blocks" if model["family"] == "vit" else "patch_size": 1}
 
 
+def _with_anothers_option(search: Json) -> Json:
+    """With what goes with another algorithm."""
+    return {**search, "factor" if search.get("algorithm") == "grid" else "order": "row_major"}
+
+
+def _is_queue(path: Path, value: Json) -> bool:
+    return path[-1:] == ("enqueue",)
+
+
 def _whole_choice(path: Path) -> Path:
     """Of values of two kinds none is the wrong one."""
     return path[:-1] if path[-2:-1] == ("values",) else path
 
 
+# Objects whose names and values the schema leaves open, as far as they are scalars.
+FREE = {"when", "enqueue"}
 # What any text may stand in.
 _FREE = {"name", "labels", "job"}
 # Numbers without limits.
@@ -713,8 +793,18 @@ MISTAKES = {
         lambda path, value: is_open(value), _with("when", {"training.nowhere": [1]}), is_known=False
     ),
     "another family's field": Mistake(_is_section("model"), _of_another_family),
+    "another algorithm's option": Mistake(_is_section("search"), _with_anothers_option),
+    "another rule's option": Mistake(
+        lambda path, value: path[-1:] == ("stopping",) and value.get("rule") != "asha", _with("factor", 3)
+    ),
+    "a budget of nothing": Mistake(_is_section("budget"), _with("max_trials", 0)),
+    "a plateau of nothing": Mistake(_is_section("budget"), _with("plateau", {"trials": 0})),
     "no family": Mistake(_is_section("model"), _without("family")),
     "no budget": Mistake(_is_section("budget"), _without("max_trials")),
     "no model": Mistake(lambda path, value: not path, _without("model")),
+    "enqueued beside the space": Mistake(
+        _is_queue, lambda value: [*value, {"training.nowhere": 1}], is_known=False
+    ),
+    "enqueued for nothing": Mistake(_is_queue, lambda value: [*value, {"training.epochs": None}]),
     "code for a layer": Mistake(_is_layer, lambda value: {"type": "Lambda", "function": "os.system"}),
 }

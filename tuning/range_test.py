@@ -40,8 +40,8 @@ MAX_POINTS = 200
 
 CRITERION = (
     "min: where the smoothed loss has fallen by a tenth of its whole fall, and stays below that until its "
-    "lowest point; max: a tenth of the rate where it has fallen by 95 % of it, or the rate of the steepest fall "
-    "if that is higher; at least a factor of 3 apart"
+    "lowest point; max: a tenth of the rate where it has fallen by 95 % of it, or the rate of the steepest "
+    "fall if that is higher; at least a factor of 3 apart"
 )
 
 
@@ -116,8 +116,8 @@ def _found(curve: Curve) -> _Found | None:
 
     He takes the lower one by eye where accuracy begins to rise, the upper one where it slows down, becomes
     ragged or falls. The lowest loss is past that: a net that has learned for a moment bears rates that one
-    which begins does not, hence `MARGIN`. A net that has learned everything has a loss that creeps to 0 at any
-    rate, hence `DONE`.
+    which begins does not, hence `MARGIN`. A net that has learned everything has a loss that creeps to 0 at
+    any rate, hence `DONE`.
     """
     lead = max(3, len(curve.losses) // 10)
     lowest = int(curve.smoothed.argmin())

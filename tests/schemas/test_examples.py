@@ -207,7 +207,7 @@ WANTED: list[tuple[str, str, Callable[[JobSpec], bool]]] = [
         "004",
         "0.1 to 1e-7 from the ends, a tenth every 10 epochs",
         lambda s: (
-            s.search.order == "outside_in"
+            getattr(s.search, "order", None) == "outside_in"
             and values(s, RATE) == pytest.approx(SWEEP)
             and s.resolved["training"]["schedule"] == {"type": "step", "every": 10, "factor": 0.1}
         ),

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.augmentation import Augmentation, AugmentationSchema
+from schemas.budget import Budget, BudgetSchema, Plateau, ScorePlateauSchema
 from schemas.fields import StrictSchema
 from schemas.models import FAMILIES
+from schemas.objective import Objective, ObjectiveSchema
 from schemas.preprocessing import Preprocessing, PreprocessingSchema
 from schemas.recipe import Recipe, filled, leaves
 from schemas.schedules import SCHEDULES, Constant, Cosine
-from schemas.search import Budget, BudgetSchema, Objective, ObjectiveSchema, Search, SearchSchema
+from schemas.search import SEARCHES, Coarse, CoarseSchema, Fine, FineSchema
 from schemas.spaces import points
 from schemas.specs import JobSpec, load_spec
 from schemas.split import Split, SplitSchema
@@ -25,16 +27,19 @@ SECTIONS = [
     (AugmentationSchema, Augmentation),
     (EarlyStoppingSchema, EarlyStopping),
     (TrainingSchema, Training),
-    (SearchSchema, Search),
+    (CoarseSchema, Coarse),
+    (FineSchema, Fine),
     (ObjectiveSchema, Objective),
     (BudgetSchema, Budget),
+    (ScorePlateauSchema, Plateau),
     *[(family.schema, family.schema.makes) for family in FAMILIES.values()],
     *[(schema, schema.makes) for schema in SCHEDULES.values()],
+    *[(schema, schema.makes) for schema in SEARCHES.values()],
 ]
 # What tells a section's branches apart is no field of its value.
-BRANCHES = ("family", "type")
+BRANCHES = ("family", "type", "algorithm")
 # Fields that have no default, each with something that fits.
-NEEDED: dict[str, Any] = {"max_trials": 1, "layers": [{"type": "Flatten"}]}
+NEEDED: dict[str, Any] = {"max_trials": 1, "trials": 1, "layers": [{"type": "Flatten"}]}
 
 
 def loaded(**sections: Any) -> JobSpec:
@@ -43,7 +48,9 @@ def loaded(**sections: Any) -> JobSpec:
 
 
 def own_fields(schema: type[StrictSchema]) -> list[str]:
-    return [name for name in schema().load_fields if name not in BRANCHES]
+    # The algorithm of a stage is one of its fields.
+    own = set(BRANCHES) - ({"algorithm"} if schema in (CoarseSchema, FineSchema) else set())
+    return [name for name in schema().load_fields if name not in own]
 
 
 @pytest.mark.parametrize(("schema", "value"), SECTIONS)

@@ -60,14 +60,26 @@ def test_terminal_and_live_divide_the_states() -> None:
 def test_a_job_goes_the_documented_way() -> None:
     way = [JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.RUNNING, JobState.FINISHING]
     assert all(state.may_become(target) for state, target in pairwise(way))
-    assert JobState.sources(JobState.PAUSED) == (JobState.RUNNING,)
+    assert JobState.sources(JobState.PAUSED) == (JobState.QUEUED, JobState.RUNNING)
     assert JobState.sources(JobState.CANCELLED) == (JobState.CANCELLING,)
-    assert JobState.sources(JobState.SUCCEEDED) == (JobState.FINISHING,)
+
+
+def test_a_paused_job_goes_on_or_is_cancelled() -> None:
+    following = [state for state in JobState if JobState.PAUSED.may_become(state)]
+    assert following == [JobState.RUNNING, JobState.CANCELLING]
+
+
+def test_a_job_without_a_model_to_make_succeeds_at_once() -> None:
+    assert JobState.sources(JobState.SUCCEEDED) == (JobState.RUNNING, JobState.FINISHING)
 
 
 def test_a_trial_that_lost_its_worker_waits_again() -> None:
     assert TrialState.RUNNING.may_become(TrialState.PENDING)
-    assert TrialState.sources(TrialState.COMPLETED) == (TrialState.RUNNING,)
+
+
+def test_a_waiting_trial_may_be_completed_by_the_result_of_an_equal_one() -> None:
+    assert TrialState.sources(TrialState.COMPLETED) == (TrialState.PENDING, TrialState.RUNNING)
+    assert TrialState.sources(TrialState.STOPPED) == (TrialState.RUNNING,)
 
 
 def test_a_stopped_trial_counts_as_a_result() -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -83,15 +83,24 @@ def outcome(score: float | None, epochs: int) -> Outcome:
 
 
 def publish(app: Flask, job_id: str, name: str, content: bytes, tmp_path: Path) -> Artifact:
-    """An artefact: its blob, and the row that names it."""
+    """The artefact of a job: its blob, and the row that names it."""
+    return publish_all(app, job_id, {name: content}, tmp_path)[0]
+
+
+def publish_all(app: Flask, job_id: str, contents: Mapping[str, bytes], tmp_path: Path) -> list[Artifact]:
+    """The artefacts of a job, instead of those that it had."""
+    found = [_stored(app, job_id, name, content, tmp_path) for name, content in contents.items()]
+    with services(app).database.write() as session:
+        artifacts.publish(session, job_id, found)
+    return found
+
+
+def _stored(app: Flask, job_id: str, name: str, content: bytes, tmp_path: Path) -> Artifact:
     file = tmp_path / "artifact"
     file.write_bytes(content)
     path = f"jobs/{job_id}/{name}"
     services(app).blobs.put(path, file)
-    found = Artifact(name, path, len(content), hashlib.sha256(content).hexdigest(), "application/zip")
-    with services(app).database.write() as session:
-        artifacts.publish(session, job_id, [found])
-    return found
+    return Artifact(name, path, len(content), hashlib.sha256(content).hexdigest(), "application/zip")
 
 
 def count(app: Flask, table: type[Table]) -> int:

@@ -9,7 +9,7 @@ from flask import Flask
 
 from schemas.artifacts import Artifact
 from tests.conftest import Api
-from tests.service.rows import pages, posted, problem, publish, services
+from tests.service.rows import pages, posted, problem, publish, publish_all, services
 
 CONTENT = bytes(range(256)) * 20
 SIZE = len(CONTENT)
@@ -45,10 +45,18 @@ def test_artifacts_are_listed_with_size_digest_and_type(api: Api, job: str, mode
 
 def test_artifacts_come_in_pages(app: Flask, api: Api, job: str, tmp_path: Path) -> None:
     names = ["a.json", "b.csv", "model.keras"]
-    for name in names:
-        publish(app, job, name, b"x", tmp_path)
+    publish_all(app, job, dict.fromkeys(names, b"x"), tmp_path)
     found = pages(api, f"/v1/jobs/{job}/artifacts", page_size=1)
     assert [[one["name"] for one in page] for page in found] == [[name] for name in names]
+
+
+def test_what_a_job_publishes_later_takes_the_place_of_what_it_had(
+    app: Flask, api: Api, job: str, model: Artifact, tmp_path: Path
+) -> None:
+    publish_all(app, job, {"model.keras": b"better", "trials.csv": b"1"}, tmp_path)
+    listed = api.get(f"/v1/jobs/{job}/artifacts").json["items"]
+    assert [(one["name"], one["bytes"]) for one in listed] == [("model.keras", 6), ("trials.csv", 1)]
+    assert api.get(f"/v1/jobs/{job}/artifacts/model.keras").data == b"better"
 
 
 def test_the_job_counts_the_bytes(api: Api, job: str, model: Artifact) -> None:

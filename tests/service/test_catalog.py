@@ -13,8 +13,9 @@ from schemas.models.kinds import LAYERS
 from schemas.models.parts import ACTIVATIONS
 from schemas.problems import Invalid
 from schemas.schedules import SCHEDULES
-from schemas.search import ALGORITHMS
+from schemas.search import ALGORITHMS, SEARCHES
 from schemas.specs import load_spec
+from schemas.stopping import RULES
 from schemas.training import OPTIMIZERS, TrainingSchema
 from tests.conftest import Api
 from tests.specs import published
@@ -32,12 +33,17 @@ def catalog(api: Api) -> dict[str, Any]:
 
 def test_the_catalogue_names_all_that_there_is(catalog: dict[str, Any]) -> None:
     assert [family["name"] for family in catalog["families"]] == list(FAMILIES)
-    assert {one["name"]: one["help"] for one in catalog["algorithms"]} == ALGORITHMS
+    assert [one["name"] for one in catalog["algorithms"]] == list(ALGORITHMS)
+    assert [one["name"] for one in catalog["stopping"]] == list(RULES)
     assert [layer["name"] for layer in catalog["layers"]] == list(LAYERS)
     assert [schedule["name"] for schedule in catalog["schedules"]] == list(SCHEDULES)
     assert {one["name"]: one["help"] for one in catalog["metrics"]} == METRICS
     assert catalog["optimizers"] == list(OPTIMIZERS)
     assert catalog["datasets"] == list(BUILTINS)
+
+
+# Described by themselves.
+SECTIONS_OF_A_SEARCH = ("stopping", "coarse", "fine", "then")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +52,8 @@ def test_the_catalogue_names_all_that_there_is(catalog: dict[str, Any]) -> None:
         ("families", {name: family.schema for name, family in FAMILIES.items()}, "family"),
         ("layers", LAYERS, "type"),
         ("schedules", SCHEDULES, "type"),
+        ("algorithms", ALGORITHMS, "algorithm"),
+        ("stopping", RULES, "rule"),
     ],
 )
 def test_every_field_of_a_branch_is_described(
@@ -53,7 +61,7 @@ def test_every_field_of_a_branch_is_described(
 ) -> None:
     for one in catalog[group]:
         known = schemas[one["name"]]().load_fields
-        assert set(one["fields"]) == set(known) - {branch}
+        assert set(one["fields"]) == set(known) - {branch, *SECTIONS_OF_A_SEARCH}
         assert one["help"]
 
 
@@ -71,9 +79,11 @@ def test_every_field_of_a_section_is_described(catalog: dict[str, Any]) -> None:
         "augmentation",
         "training",
         "early_stopping",
-        "search",
+        "coarse",
+        "fine",
         "objective",
         "budget",
+        "plateau",
         "result",
     }
 
@@ -91,15 +101,18 @@ def is_a_line(text: str) -> bool:
 
 
 def fields_of(catalog: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every field that there is, by section (or family, layer, schedule) and name."""
-    branches = [one for group in ("families", "layers", "schedules") for one in catalog[group]]
+    """Every field that there is, by section (or family, layer, schedule, ...) and name."""
+    branches = [one for group in ("families", "layers", "algorithms") for one in catalog[group]]
     sections = {**catalog["sections"], **{one["name"]: one["fields"] for one in branches}}
+    for group in ("schedules", "stopping"):
+        sections |= {f"{group} {one['name']}": one["fields"] for one in catalog[group]}
     return {f"{name}.{one}": field for name, found in sections.items() for one, field in found.items()}
 
 
 REQUIRED = {
     "spec.dataset",
     "budget.max_trials",
+    "plateau.trials",
     "layers.layers",
     "repeat.repeat",
     "repeat.layers",
@@ -131,6 +144,7 @@ LIMITLESS = {
     "layers.layers",
     "repeat.layers",
     *(f"{layer}.name" for layer in LAYERS),
+    *(f"{algorithm}.{name}" for algorithm in SEARCHES for name in ("enqueue", "warm_start")),
 }
 
 
@@ -197,14 +211,48 @@ def test_ranges_and_values_of_layers_are_the_ones_that_are_checked(catalog: dict
 
 
 @pytest.mark.parametrize(
-    "section", ["preprocessing", "augmentation", "training", "split", "search", "result"]
+    "section", ["preprocessing", "augmentation", "training", "split", "budget", "result"]
 )
 def test_ranges_and_values_of_sections_are_the_ones_that_are_checked(
     catalog: dict[str, Any], section: str
 ) -> None:
-    needed = {"search": {"algorithm": "grid"}, "split": {"test": 0, "validation": 0.01}}.get(section, {})
+    needed = {"budget": {"max_trials": 1}, "split": {"test": 0, "validation": 0.01}}.get(section, {})
     for name, field in catalog["sections"][section].items():
         held_to(name, field, needed, lambda made: {section: made})
+
+
+OPEN_RATE = {"training": {"learning_rate": {"type": "float", "min": 0.001, "max": 0.01}}}
+
+
+def test_ranges_and_values_of_algorithms_are_the_ones_that_are_checked(catalog: dict[str, Any]) -> None:
+    for algorithm in catalog["algorithms"]:
+        needed = {"algorithm": algorithm["name"]}
+        for name, field in algorithm["fields"].items():
+            held_to(name, field, needed, lambda made: {**OPEN_RATE, "search": made})
+
+
+def test_ranges_and_values_of_stopping_rules_are_the_ones_that_are_checked(catalog: dict[str, Any]) -> None:
+    for rule in catalog["stopping"]:
+        for name, field in rule["fields"].items():
+            held_to(name, field, {"rule": rule["name"]}, lambda made: {"search": {"stopping": made}})
+
+
+@pytest.mark.parametrize("stage", ["coarse", "fine"])
+def test_ranges_and_values_of_stages_are_the_ones_that_are_checked(
+    catalog: dict[str, Any], stage: str
+) -> None:
+    for name, field in catalog["sections"][stage].items():
+        held_to(
+            name,
+            field,
+            {},
+            lambda made: {**OPEN_RATE, "search": {"algorithm": "coarse_to_fine", stage: made}},
+        )
+
+
+def test_ranges_of_a_plateau_are_the_ones_that_are_checked(catalog: dict[str, Any]) -> None:
+    for name, field in catalog["sections"]["plateau"].items():
+        held_to(name, field, {"trials": 1}, lambda made: {"budget": {"max_trials": 1, "plateau": made}})
 
 
 def held_to(

@@ -13,9 +13,10 @@ from schemas.models.kinds import LAYERS
 from schemas.problems import pointer
 from schemas.recipe import SECTIONS
 from schemas.schedules import SCHEDULES
-from schemas.search import ALGORITHMS, ORDERS
+from schemas.search import ALGORITHMS
 from schemas.settings import Settings
 from schemas.specs import load_spec
+from schemas.stopping import RULES
 from schemas.training import OPTIMIZERS
 from service.app import create_app
 from store.tables import JobRow
@@ -35,6 +36,7 @@ from tests.specs import (
     mistaken,
     published,
     resolve,
+    searched,
     specs,
 )
 
@@ -149,7 +151,11 @@ def wanted() -> set[str]:
         *AugmentationSchema().load_fields,
         *FLIPS,
         *ALGORITHMS,
-        *ORDERS,
+        "order",
+        *RULES,
+        "enqueue",
+        "then",
+        "plateau",
         *OPEN,
         *(f"{section} asks {parent}" for section in SECTIONS for parent in SECTIONS),
         "step",
@@ -165,7 +171,8 @@ def said(spec: Json) -> Iterator[str]:
     """What of `wanted` a spec says."""
     yield from spec["augmentation"]
     yield from [name for name in ("folds",) if spec.get("split", {}).get(name, 1) > 1]
-    yield from spec.get("search", {}).values()
+    yield from said_of_search(spec.get("search", {}))
+    yield from [name for name in ("plateau",) if spec["budget"].get(name)]
     yield from [name for name in ("early_stopping",) if spec["training"].get(name)]
     for layer in layers_of(spec):
         yield layer.get("type", "repeat")
@@ -177,6 +184,12 @@ def said(spec: Json) -> Iterator[str]:
             yield from said_of_open(str(path[0]), value)
         elif isinstance(value, str):
             yield value
+
+
+def said_of_search(search: Json) -> Iterator[str]:
+    yield from [one for _, one in leaves(search) if isinstance(one, str)]
+    yield from [name for name in ("enqueue",) if any(searched({"search": search}).get(name, []))]
+    yield from [name for name in ("order", "then") if searched({"search": search}).get(name) or search.get(name)]
 
 
 def said_of_open(section: str, value: Json) -> Iterator[str]:

@@ -48,7 +48,13 @@ def test_a_job_is_accepted_with_its_resolved_spec(api: Api, spec: Spec) -> None:
     assert job["id"].startswith("job_")
     assert (job["name"], job["labels"], job["state"]) == ("letters", {"team": "vision"}, "queued")
     assert load_spec(job["spec"]).resolved == job["spec"]
-    assert job["spec"]["search"] == {"algorithm": "random", "order": "row_major"}
+    assert job["spec"]["search"] == {
+        "algorithm": "random",
+        "stopping": {"rule": "none"},
+        "enqueue": [],
+        "warm_start": [],
+        "reuse": False,
+    }
     assert job["spec_digest"] == load_spec(job["spec"]).digest
     assert job["progress"]["max_trials"] == 3
     assert (job["best"], job["error"], job["start_time"], job["end_time"]) == (None, None, None, None)

@@ -13,7 +13,9 @@ from schemas.models import FAMILIES
 from schemas.models.kinds import LAYERS
 from schemas.problems import Invalid
 from schemas.schedules import SCHEDULES
+from schemas.search import ALGORITHMS, SEARCHES
 from schemas.specs import load_spec
+from schemas.stopping import RULES
 from schemas.tunables import DISTRIBUTIONS
 from tests.conftest import Api
 from tests.service.rows import add_trials, complete, npz, posted, upload
@@ -25,8 +27,11 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ROUTES = {
     "/v1/jobs": {"get", "post"},
     "/v1/jobs:validate": {"post"},
-    "/v1/jobs/{job_id}": {"get"},
+    "/v1/jobs/{job_id}": {"get", "patch"},
     "/v1/jobs/{job_id}:cancel": {"post"},
+    "/v1/jobs/{job_id}:pause": {"post"},
+    "/v1/jobs/{job_id}:resume": {"post"},
+    "/v1/jobs/{job_id}:clone": {"post"},
     "/v1/jobs/{job_id}/best": {"get"},
     "/v1/jobs/{job_id}/trials": {"get"},
     "/v1/jobs/{job_id}/trials/{number}": {"get"},
@@ -158,6 +163,19 @@ def norm(value: Any) -> dict[str, Any]:
     return model("cnn", batch_norm=value)
 
 
+def search(algorithm: Any, **options: Any) -> dict[str, Any]:
+    return {"search": {"algorithm": algorithm, **options}}
+
+
+def stopping(**rule: Any) -> dict[str, Any]:
+    return {"search": {"stopping": rule}}
+
+
+def budget(**limits: Any) -> dict[str, Any]:
+    return {"budget": {"max_trials": 3, **limits}}
+
+
+RATE = rate(real(1e-4, 1e-1))
 COSINE = among("cosine", "one_cycle", "constant", default="cosine")
 REPEAT: dict[str, Any] = {"repeat": whole(0, 3), "layers": [{"type": "Dense", "units": 8}]}
 FOUR_DEEP: dict[str, Any] = {"repeat": 1, "layers": [{"type": "Flatten"}]}
@@ -674,12 +692,19 @@ SECTION_TABLE: Table = {
             {"training": {"batch_size": 0}},
         ],
     ),
-    "search": (
-        [{"search": {"algorithm": "grid", "order": "outside_in"}}, {"search": {"order": "row_major"}}],
+    "budget": (
         [
-            {"search": {"order": "outside_in"}},
-            {"search": {"algorithm": "random", "order": "outside_in"}},
-            {"search": {"algorithm": "grid", "order": "inside_out"}},
+            budget(max_epochs=100, max_gpu_seconds=60.5, plateau={"trials": 5, "min_delta": 0.01}),
+            budget(max_epochs=None, max_gpu_seconds=None, plateau=None),
+        ],
+        [
+            budget(max_epochs=0),
+            budget(max_epochs=1.5),
+            budget(max_gpu_seconds=0),
+            budget(plateau={}),
+            budget(plateau={"trials": 0}),
+            budget(plateau={"trials": 5, "patience": 1}),
+            budget(plateau=5),
         ],
     ),
     "objective": (
@@ -693,8 +718,110 @@ SECTION_TABLE: Table = {
     ),
 }
 
+# Algorithms that take all kinds of open values, or none; others are told of in `BEYOND`.
+SEARCH_TABLE: Table = {
+    "random": (
+        [
+            {"search": {}},
+            search("random"),
+            {"search": {"stopping": {}, "enqueue": [], "warm_start": [], "reuse": True}},
+            {"search": {"warm_start": ["job_01k", "job_x"]}},
+            {"search": {"enqueue": [{}]}},
+        ],
+        [
+            {"search": None},
+            {"search": "random"},
+            {"search": {"order": "row_major"}},
+            search("random", order="row_major"),
+            search("randon"),
+            search(None),
+            search(["random"]),
+            search("random", enqueue={}),
+            search("random", enqueue=[[]]),
+            search("random", enqueue=[{"training.epochs": None}]),
+            search("random", enqueue=[{"training.epochs": [1]}]),
+            search("random", warm_start=["ds_01k"]),
+            search("random", warm_start=["job_1"] * 33),
+            search("random", reuse=1),
+            search("random", factor=3),
+        ],
+    ),
+    "grid": (
+        [search("grid"), search("grid", order="outside_in"), search("grid", stopping={"rule": "asha"})],
+        [search("grid", order="inside_out"), search("grid", order=None), search("grid", factor=3)],
+    ),
+    "bayesian": (
+        [search("bayesian"), search("bayesian", reuse=True)],
+        [search("bayesian", order="row_major"), search("bayesian", steps=20)],
+    ),
+    "hyperband": (
+        [search("hyperband"), search("hyperband", factor=2, stopping={"rule": "none"})],
+        [search("hyperband", factor=1), search("hyperband", factor="3"), search("hyperband", coarse={})],
+    ),
+    "tpe": ([search("tpe", stopping={"rule": "median"})], [search("tpe", then={})]),
+    "cmaes": (
+        [
+            {**search("cmaes"), **RATE},
+            {**search("cmaes", enqueue=[{"training.learning_rate": 0.01}]), **RATE},
+        ],
+        [{**search("cmaes", fine={}), **RATE}],
+    ),
+    "coarse_to_fine": (
+        [
+            {**search("coarse_to_fine"), **RATE},
+            {
+                **search(
+                    "coarse_to_fine",
+                    coarse={"algorithm": "grid", "trials": 0.3, "epochs": 0.1, "data": 0.5},
+                    fine={"algorithm": "grid", "promote": 0, "width": 1},
+                ),
+                **RATE,
+            },
+        ],
+        [
+            {**search("coarse_to_fine", coarse={"trials": 1}), **RATE},
+            {**search("coarse_to_fine", coarse={"algorithm": "tpe"}), **RATE},
+            {**search("coarse_to_fine", fine={"promote": -1}), **RATE},
+            {**search("coarse_to_fine", fine={"data": 1}), **RATE},
+            {**search("coarse_to_fine", coarse=None), **RATE},
+        ],
+    ),
+    "lr_range_test": (
+        [
+            search("lr_range_test"),
+            search("lr_range_test", low=1e-8, high=10, steps=20, then=None),
+            {**search("lr_range_test", then={}), **RATE},
+            {**search("lr_range_test", then={"algorithm": "grid", "stopping": {"rule": "median"}}), **RATE},
+        ],
+        [
+            search("lr_range_test", low=0),
+            search("lr_range_test", high=1e-3),
+            search("lr_range_test", steps=19),
+            search("lr_range_test", stopping={}),
+            search("lr_range_test", reuse=True),
+            {**search("lr_range_test", then={"algorithm": "lr_range_test"}), **RATE},
+            {**search("lr_range_test", then={"steps": 20}), **RATE},
+            {**search("lr_range_test", then="random"), **RATE},
+        ],
+    ),
+}
+
+STOPPING_TABLE: Table = {
+    "none": ([stopping(), stopping(rule="none")], [stopping(grace_epochs=1), stopping(rule=None)]),
+    "median": (
+        [stopping(rule="median"), stopping(rule="median", grace_epochs=3)],
+        [stopping(rule="median", grace_epochs=0), stopping(rule="median", factor=3), stopping(rule="mean")],
+    ),
+    "asha": (
+        [stopping(rule="asha"), stopping(rule="asha", grace_epochs=2, factor=4)],
+        [stopping(rule="asha", factor=11), stopping(rule="asha", grace_epochs=1.5)],
+    ),
+}
+
 TABLES = {
     "families": FAMILY_TABLE,
+    "algorithms": SEARCH_TABLE,
+    "stopping": STOPPING_TABLE,
     "schedules": SCHEDULE_TABLE,
     "distributions": DISTRIBUTION_TABLE,
     "layers": LAYER_TABLE,
@@ -724,6 +851,36 @@ BEYOND: list[tuple[dict[str, Any], str, str]] = [
         },
         "/search/algorithm",
         "search_space_too_large",
+    ),
+    (search("cmaes"), "/search/algorithm", "value_not_allowed"),
+    ({**search("cmaes"), **filters(among(8, 16))}, "/search/algorithm", "value_not_allowed"),
+    (search("coarse_to_fine"), "/search/algorithm", "value_not_allowed"),
+    (
+        {**search("hyperband"), "training": {"epochs": whole(1, 9)}},
+        "/training/epochs",
+        "value_not_allowed",
+    ),
+    (search("lr_range_test", then={}), "/training/learning_rate", "value_not_allowed"),
+    (
+        {"search": {"enqueue": [{"training.epochs": 2}]}, **RATE},
+        "/search/enqueue/0/training.epochs",
+        "unknown_field",
+    ),
+    (
+        {"search": {"enqueue": [{"training.learning_rate": 1}]}, **RATE},
+        "/search/enqueue/0/training.learning_rate",
+        "value_out_of_range",
+    ),
+    (
+        {
+            "search": {"enqueue": [{"training.momentum": 0.5, "training.optimizer": "adam"}]},
+            "training": {
+                "optimizer": among("sgd", "adam"),
+                "momentum": real(0, 0.9, when={"training.optimizer": ["sgd"]}),
+            },
+        },
+        "/search/enqueue/0/training.momentum",
+        "invalid_condition",
     ),
     (
         model(
@@ -891,6 +1048,8 @@ def test_the_tables_have_all_that_there_is(document: dict[str, Any]) -> None:
     assert set(SCHEDULE_TABLE) == {*SCHEDULES, "open"}
     assert set(DISTRIBUTION_TABLE) == {*DISTRIBUTIONS, "when"}
     assert set(LAYER_TABLE) == set(LAYERS)
+    assert set(SEARCH_TABLE) == set(ALGORITHMS)
+    assert set(STOPPING_TABLE) == set(RULES)
 
 
 @pytest.mark.parametrize(("changes", "place", "code"), BEYOND)
@@ -901,6 +1060,52 @@ def test_what_no_schema_can_say_is_told_by_the_service(
     with pytest.raises(Invalid) as refused:
         load_spec(changed(changes))
     assert [(error.pointer, error.code) for error in refused.value.errors] == [(place, code)]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "table", "default"),
+    [
+        ("Search", "algorithm", ALGORITHMS, "random"),
+        ("Then", "algorithm", SEARCHES, "random"),
+        ("Stopping", "rule", RULES, "none"),
+    ],
+)
+def test_variants_are_published_as_one_of_several_told_apart_by_a_field(
+    document: dict[str, Any], name: str, field: str, table: dict[str, Any], default: str
+) -> None:
+    schemas = document["components"]["schemas"]
+    published = schemas[name]
+    assert published["discriminator"]["propertyName"] == field
+    assert list(published["discriminator"]["mapping"]) == list(table)
+    assert [one["$ref"] for one in published["oneOf"]] == list(published["discriminator"]["mapping"].values())
+    branches = {
+        one: schemas[ref.rpartition("/")[2]] for one, ref in published["discriminator"]["mapping"].items()
+    }
+    assert {one: branch["properties"][field]["enum"] for one, branch in branches.items()} == {
+        one: [one] for one in table
+    }
+    # Where the field is left out, one branch is meant.
+    unnamed = [one for one, branch in branches.items() if field not in branch.get("required", [])]
+    assert unnamed == [default]
+
+
+def test_a_change_of_a_budget_needs_none_of_its_fields(document: dict[str, Any]) -> None:
+    changes = schema_of_body(document, "/v1/jobs/{job_id}", "patch")
+    for body in ({}, {"budget": {}}, {"budget": {"max_seconds": None}, "labels": {}, "name": "x"}):
+        assert changes.is_valid(body), body
+    for body in ({"budget": {"max_trials": 0}}, {"seed": 1}, {"budget": {"trials": 1}}, {"name": None}):
+        assert not changes.is_valid(body), body
+
+
+def test_a_clone_takes_any_changes(document: dict[str, Any]) -> None:
+    changes = schema_of_body(document, "/v1/jobs/{job_id}:clone", "post")
+    assert changes.is_valid({"search": {"algorithm": "tpe"}, "budget": None})
+    assert not changes.is_valid([])
+
+
+def schema_of_body(document: dict[str, Any], path: str, method: str) -> Draft202012Validator:
+    body = document["paths"][path][method]["requestBody"]["content"]["application/json"]["schema"]
+    return Draft202012Validator({**body, "components": document["components"]})
 
 
 def is_refused(spec: dict[str, Any]) -> bool:

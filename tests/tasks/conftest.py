@@ -24,7 +24,7 @@ def _plain_logs() -> None:
 
 
 # Redis has no priorities: there is a list for each, that of the most urgent messages by the queue's own name.
-_LINES = [f"{TRIALS}{urgency}" for urgency in ("", "\x06\x163", "\x06\x166", "\x06\x169")] + [CONTROL]
+LINES = {0: TRIALS, **{urgency: f"{TRIALS}\x06\x16{urgency}" for urgency in (3, 6, 9)}}
 
 Messages = Callable[[], list[tuple[str, list[Any]]]]
 
@@ -42,8 +42,9 @@ def messages(broker: Redis) -> Messages:
     """(task, arguments) of every message that waits, the oldest first; takes them away."""
 
     def take() -> list[tuple[str, list[Any]]]:
-        raw = [one for queue in _LINES for one in reversed(broker.lrange(queue, 0, -1))]
-        broker.delete(*_LINES)
+        lines = [*LINES.values(), CONTROL]
+        raw = [one for line in lines for one in reversed(broker.lrange(line, 0, -1))]
+        broker.delete(*lines)
         return [_read(one) for one in raw]
 
     return take

@@ -7,9 +7,8 @@ import pytest
 from redis import Redis
 
 from schemas.settings import Settings
-from tasks.app import TRIALS
-from tasks.send import Sender
-from tests.tasks.conftest import Messages
+from tasks.send import WAITING, Sender
+from tests.tasks.conftest import LINES, Messages
 
 
 @pytest.fixture
@@ -21,12 +20,20 @@ def test_messages_carry_ids_only(sender: Sender, messages: Messages) -> None:
     sender.plan("job_a")
     sender.trial("job_a", 3)
     sender.finish("job_a")
-    assert messages() == [("plan", ["job_a"]), ("trial", ["job_a", 3]), ("finish", ["job_a"])]
+    # In the order in which slots take them: what takes a moment stands before what takes minutes.
+    assert messages() == [("plan", ["job_a"]), ("finish", ["job_a"]), ("trial", ["job_a", 3])]
+
+
+def test_the_trial_whose_turn_it_is_goes_ahead_of_those_that_wait(sender: Sender, messages: Messages) -> None:
+    sender.trial("job_a", 0)
+    sender.trial("job_b", 0, chosen=True)
+    sender.plan("job_c")
+    assert messages() == [("plan", ["job_c"]), ("trial", ["job_b", 0, True]), ("trial", ["job_a", 0])]
 
 
 def test_a_trials_hard_limit_goes_with_it(sender: Sender, broker: Redis) -> None:
     sender.trial("job_a", 3, 75.0)
-    sent = json.loads(broker.lrange(TRIALS, 0, -1)[0])
+    sent = json.loads(broker.lrange(LINES[WAITING], 0, -1)[0])
     assert sent["headers"]["timelimit"] == [75.0, None]
 
 

@@ -1,11 +1,8 @@
 """One contract for every search algorithm, and what each promises beyond it."""
 
-import hashlib
 import itertools
 import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,8 +16,9 @@ from schemas.search import ALGORITHMS
 from schemas.spaces import points
 from schemas.specs import JobSpec
 from schemas.states import StopReason, TrialState
-from schemas.trials import Effort, Known, Suggestion, Trial
-from tests.tuning.makers import new_spec, new_trial
+from schemas.trials import Suggestion, Trial
+from tests.tuning.makers import new_spec
+from tests.tuning.searching import ended, key_of, pair_of, scored, searched, trial_of, walk
 from tuning import oracles
 from tuning.oracles import ORACLES, Exhausted, Wait, most_infeasible
 
@@ -137,8 +135,6 @@ CONTINUOUS: Space = {
         **CONDITIONAL["training"],
     },
 }
-Outcome = Callable[[int, Values], dict[str, Any]]
-
 # Each is told of what becomes of its trials; the grid and the random search do not care.
 LEARNERS = ("bayesian", "tpe", "cmaes")
 # Those that try each configuration once, with everything.
@@ -171,70 +167,6 @@ def _has_open_rate(space: Space) -> bool:
     return isinstance(rate, dict) and rate.get("type") == "float"
 
 
-def _walk(spec: JobSpec, count: int | None = None) -> list[Values]:
-    """What one oracle suggests, that is never rebuilt: to the end, or so many."""
-    oracle = oracles.rebuild(spec, [])
-    found: list[Values] = []
-    while count is None or len(found) < count:
-        try:
-            found.append(oracle.suggest().values)
-        except (Exhausted, Wait):
-            break
-    return found
-
-
-def _scored(number: int, values: Values) -> dict[str, Any]:
-    """An outcome by chance, the same for the same configuration."""
-    digest = hashlib.sha256(_key(values).encode()).digest()
-    return {"score": digest[0] / 256}
-
-
-def _made(number: int, suggestion: Suggestion, **more: Any) -> Trial:
-    """The trial of a suggestion, as the store gives it back: through JSON."""
-    values = json.loads(json.dumps(dict(suggestion.values)))
-    effort = suggestion.effort
-    stage = json.loads(json.dumps(effort.stage))
-    return new_trial(number, values, effort=replace(effort, stage=stage), **more)
-
-
-def _ended(trial: Trial, outcome: Mapping[str, Any]) -> Trial:
-    return new_trial(trial.number, trial.hyperparameters, effort=trial.effort, **outcome)
-
-
-def _searched(
-    spec: JobSpec,
-    count: int,
-    outcome: Outcome = _scored,
-    parallel: int = 1,
-    last_first: bool = False,
-) -> list[Trial]:
-    """A whole search of at most ``count`` trials, whose oracle is rebuilt at each step."""
-    trials: list[Trial] = []
-    while True:
-        oracle = oracles.rebuild(spec, trials)
-        running = [trial.number for trial in trials if not trial.state.is_terminal]
-        while len(running) < parallel and len(trials) < count:
-            try:
-                suggested = oracle.suggest()
-            except (Wait, Exhausted) as stop:
-                assert running or isinstance(stop, Exhausted), "waits for nothing"
-                break
-            running.append(len(trials))
-            trials.append(_made(len(trials), suggested, state=TrialState.RUNNING))
-        if not running:
-            return trials
-        number = running[-1] if last_first else running[0]
-        trials[number] = _ended(trials[number], outcome(number, trials[number].hyperparameters))
-
-
-def _key(values: Values) -> str:
-    return json.dumps(dict(values), sort_keys=True)
-
-
-def _pair(trial: Trial) -> str:
-    return _key(trial.hyperparameters) + str(trial.effort)
-
-
 @st.composite
 def _spaces(draw: Any) -> Space:
     """Small spaces of every kind of distribution, with defaults and conditions."""
@@ -263,18 +195,18 @@ class TestEveryConfigurationOnce:
     def test_the_whole_space_and_then_exhausted(self, algorithm: str, name: str) -> None:
         space, size = SPACES[name]
         spec = _spec(space, algorithm)
-        found = _walk(spec)
-        assert {_key(values) for values in found} == {_key(values) for values in points(spec.space)}
+        found = walk(spec)
+        assert {key_of(values) for values in found} == {key_of(values) for values in points(spec.space)}
         assert spec.space.grid_size() == len(found) == size
 
     def test_whatever_becomes_of_the_trials(self, algorithm: str) -> None:
-        trials = _searched(_spec(FLAT, algorithm), 60, lambda number, _: ENDED[number % len(ENDED)], 3)
-        assert len({_key(trial.hyperparameters) for trial in trials}) == len(trials) == SPACES["flat"][1]
+        trials = searched(_spec(FLAT, algorithm), 60, lambda number, _: ENDED[number % len(ENDED)], 3)
+        assert len({key_of(trial.hyperparameters) for trial in trials}) == len(trials) == SPACES["flat"][1]
 
     def test_a_small_space_is_through_in_no_time(self, algorithm: str) -> None:
         space: Space = {"model": {"filters": {"type": "int", "min": 1, "max": 12}}}
         spec = _spec(space, algorithm, max_trials=30)
-        trials = _searched(spec, 30)
+        trials = searched(spec, 30)
         assert len(trials) == 12
         with pytest.raises(Exhausted) as end:
             oracles.rebuild(spec, trials).suggest()
@@ -283,7 +215,7 @@ class TestEveryConfigurationOnce:
     def test_there_is_an_end_in_sight_for_a_space_without_one(self, algorithm: str) -> None:
         """The plan holds the budget; beyond it the oracle gives what stands in for what cannot be built."""
         spec = _spec(CONTINUOUS, algorithm, max_trials=3)
-        assert len(_walk(spec)) == 3 + most_infeasible(spec)
+        assert len(walk(spec)) == 3 + most_infeasible(spec)
 
 
 @pytest.mark.parametrize("algorithm", ORACLES)
@@ -291,7 +223,7 @@ class TestContract:
     @pytest.mark.parametrize("space", [*(space for space, _ in SPACES.values()), CONTINUOUS])
     def test_just_the_active_values_are_there(self, algorithm: str, space: Space) -> None:
         spec = _spec(space, algorithm, max_trials=20)
-        for trial in _searched(spec, 20, parallel=2):
+        for trial in searched(spec, 20, parallel=2):
             values = trial.hyperparameters
             assert spec.space.active(values) == values
             assert set(values) == {one.name for one in spec.space if one.is_active(values)}
@@ -300,14 +232,14 @@ class TestContract:
     def test_values_are_of_their_distributions(self, algorithm: str, space: Space) -> None:
         spec = _spec(space, algorithm, max_trials=20)
         distributions = {one.name: one.distribution for one in spec.space}
-        for trial in _searched(spec, 20):
+        for trial in searched(spec, 20):
             for name, value in trial.hyperparameters.items():
                 assert distributions[name].contains(value)
                 assert type(value) is type(distributions[name].grid_values()[0])
 
     @pytest.mark.parametrize("space", [CONDITIONAL, LOGS, CONTINUOUS])
     def test_values_come_through_json_unchanged(self, algorithm: str, space: Space) -> None:
-        for values in _walk(_spec(space, algorithm), 60):
+        for values in walk(_spec(space, algorithm), 60):
             back = json.loads(json.dumps(dict(values)))
             assert back == values
             assert [type(back[name]) for name in values] == [type(one) for one in values.values()]
@@ -315,7 +247,7 @@ class TestContract:
     @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
     def test_the_same_seed_makes_the_same_sequence(self, algorithm: str, seed: int) -> None:
         spec = _spec(CONTINUOUS, algorithm, seed=seed, max_trials=16)
-        assert _searched(spec, 16) == _searched(spec, 16)
+        assert searched(spec, 16) == searched(spec, 16)
 
     def test_rebuilding_between_any_two_suggestions_changes_nothing(self, algorithm: str) -> None:
         """One oracle goes on until it is to learn of something; the other is rebuilt for every suggestion."""
@@ -345,33 +277,32 @@ class TestContract:
                     assert made == _next(oracles.rebuild(spec, trials))
                     if isinstance(made, str):
                         break
-                    trials.append(_made(len(trials), made, state=TrialState.PENDING))
+                    trials.append(trial_of(len(trials), made, state=TrialState.PENDING))
                 running = [trial for trial in trials if not trial.state.is_terminal]
                 if running:
                     one = running[ending % len(running)]
-                    trials[one.number] = _ended(one, outcome)
+                    trials[one.number] = ended(one, outcome)
 
         check()
 
     @pytest.mark.parametrize("parallel", [1, 3])
     def test_no_effort_is_spent_twice_on_a_configuration(self, algorithm: str, parallel: int) -> None:
         for space in (FLAT, CONTINUOUS):
-            spec = _spec(space, algorithm, max_trials=40) if algorithm != "cmaes" else _spec(LOGS, algorithm)
-            trials = _searched(spec, 40, parallel=parallel)
-            assert len({_pair(trial) for trial in trials}) == len(trials)
+            trials = searched(_spec(space, algorithm, max_trials=30), 30, parallel=parallel)
+            assert len({pair_of(trial) for trial in trials}) == len(trials)
 
     @pytest.mark.parametrize("outcome", ENDED)
     def test_it_goes_on_whatever_becomes_of_all_its_trials(
         self, algorithm: str, outcome: dict[str, Any]
     ) -> None:
         spec = _spec(CONTINUOUS, algorithm, max_trials=14)
-        assert len(_searched(spec, 14, lambda number, values: outcome, 4)) == 14
+        assert len(searched(spec, 14, lambda number, values: outcome, 4)) == 14
 
     def test_a_trial_without_a_finite_score_is_a_failed_one(self, algorithm: str) -> None:
         spec = _spec(CONTINUOUS, algorithm)
         scores = (0.5, None, float("nan"), float("inf"), 0.25)
         first = oracles.rebuild(spec, []).suggest()
-        made = [_made(number, first, score=score) for number, score in enumerate(scores)]
+        made = [trial_of(number, first, score=score) for number, score in enumerate(scores)]
         known = oracles.rebuild(spec, made).trials.values()
         assert [one.score for one in known] == [0.5, None, None, None, 0.25]
         assert [one.status for one in known] == ["COMPLETED", "FAILED", "FAILED", "FAILED", "COMPLETED"]
@@ -380,31 +311,34 @@ class TestContract:
     def test_no_oracle_is_kept_for_ever(self, algorithm: str) -> None:
         before = len(engine.LOCKS), len(engine.THREADS)
         for _ in range(5):
-            _walk(_spec(CONTINUOUS, algorithm), 30)
+            walk(_spec(CONTINUOUS, algorithm), 30)
         assert (len(engine.LOCKS), len(engine.THREADS)) == before
 
     def test_it_writes_no_files(self, algorithm: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        _searched(_spec(CONTINUOUS, algorithm, max_trials=14), 14)
+        searched(_spec(CONTINUOUS, algorithm, max_trials=14), 14)
         assert list(tmp_path.iterdir()) == []
 
     def test_it_says_nothing(
         self, algorithm: str, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
     ) -> None:
-        _searched(_spec(CONTINUOUS, algorithm, max_trials=14), 14)
+        searched(_spec(CONTINUOUS, algorithm, max_trials=14), 14)
         assert capfd.readouterr() == ("", "")
         assert not [one for one in recwarn if "keras_tuner" not in one.filename]
 
 
 @pytest.mark.parametrize("algorithm", [name for name in ORACLES if name != "lr_range_test"])
 class TestEnqueued:
-    QUEUE = ({"model.filters": 16, "model.batch_norm": False}, {"training.optimizer": "adam"})
+    QUEUE: tuple[dict[str, Any], ...] = (
+        {"model.filters": 16, "model.batch_norm": False},
+        {"training.optimizer": "adam"},
+    )
 
     def test_they_come_first_and_then_the_defaults(self, algorithm: str) -> None:
         spec = _spec(DEFAULTS, algorithm, search={"algorithm": algorithm, "enqueue": list(self.QUEUE)})
-        first = _walk(spec, 3)
-        for given, values in zip(self.QUEUE, first, strict=False):
-            assert {name: values[name] for name in given} == given
+        first = walk(spec, 3)
+        for queued, values in zip(self.QUEUE, first, strict=False):
+            assert {name: values[name] for name in queued} == queued
         # What is left out has its default, and exists only where it may.
         assert first[0]["training.momentum"] == 0.2
         assert first[1] == {"model.filters": 8, "model.batch_norm": True, "training.optimizer": "adam"}
@@ -413,22 +347,22 @@ class TestEnqueued:
 
     def test_what_is_neither_given_nor_a_default_is_drawn(self, algorithm: str) -> None:
         search = {"algorithm": algorithm, "enqueue": [{"model.filters": 4}] * 2}
-        first = _walk(_spec(FLAT, algorithm, search=search), 2)
+        first = walk(_spec(FLAT, algorithm, search=search), 2)
         assert [values["model.filters"] for values in first] == [4, 4]
         assert first[0] != first[1]
 
     def test_a_value_is_of_the_type_of_its_distribution(self, algorithm: str) -> None:
         search = {"algorithm": algorithm, "enqueue": [{"training.learning_rate": 1}]}
         space: Space = {"training": {"learning_rate": {"type": "float", "min": 0.1, "max": 1.0}}}
-        value = _walk(_spec(space, algorithm, search=search), 1)[0]["training.learning_rate"]
+        value = walk(_spec(space, algorithm, search=search), 1)[0]["training.learning_rate"]
         assert type(value) is float
 
     def test_none_is_tried_again(self, algorithm: str) -> None:
         whole = {"model.filters": 8, "model.dense_units": 2, "model.dropout": 0.2, "model.batch_norm": True}
         search = {"algorithm": algorithm, "enqueue": [whole, whole]}
         spec = _spec(FLAT, algorithm, search=search)
-        walked = [_key(values) for values in _walk(spec, 36)]
-        assert walked.count(_key(whole)) == 1
+        walked = [key_of(values) for values in walk(spec, 36)]
+        assert walked.count(key_of(whole)) == 1
         assert len(set(walked)) == len(walked)
 
 
@@ -444,7 +378,7 @@ def _next(oracle: oracles.RebuiltOracle) -> Suggestion | str:
 def test_the_set_of_trials_is_the_same_at_any_parallelism(algorithm: str, space: Space) -> None:
     spec = _spec(space, algorithm)
     made = {
-        tuple(sorted(_pair(trial) for trial in _searched(spec, 12, _scored, parallel, last_first)))
+        tuple(sorted(pair_of(trial) for trial in searched(spec, 12, scored, parallel, last_first)))
         for parallel, last_first in ((1, False), (2, True), (4, False), (5, True))
     }
     assert len(made) == 1
@@ -452,30 +386,30 @@ def test_the_set_of_trials_is_the_same_at_any_parallelism(algorithm: str, space:
 
 class TestRandom:
     def test_another_seed_makes_another_sequence(self) -> None:
-        walks = [_walk(_spec(CONTINUOUS, "random", seed=seed), 5) for seed in range(4)]
-        assert len({_key({"walk": str(walk)}) for walk in walks}) == 4
+        walks = [walk(_spec(CONTINUOUS, "random", seed=seed), 5) for seed in range(4)]
+        assert len({key_of({"walk": str(walk)}) for walk in walks}) == 4
 
     def test_the_defaults_are_tried_first(self) -> None:
         for seed in range(5):
-            first = _walk(_spec(DEFAULTS, "random", seed=seed), 1)[0]
+            first = walk(_spec(DEFAULTS, "random", seed=seed), 1)[0]
             assert first["model.filters"] == 8
             assert first["model.batch_norm"] is True
             assert first["training.optimizer"] == "sgd"
             assert first["training.momentum"] == 0.2
 
     def test_without_defaults_the_first_trial_is_as_random_as_the_others(self) -> None:
-        firsts = {_key(_walk(_spec(FLAT, "random", seed=seed), 1)[0]) for seed in range(12)}
+        firsts = {key_of(walk(_spec(FLAT, "random", seed=seed), 1)[0]) for seed in range(12)}
         assert len(firsts) > 3
 
     def test_every_step_of_a_range_is_drawn_both_ends_too(self) -> None:
         """Not only when all else is used up: beside a continuous value nothing ever is."""
         model = {**STEPPED["model"], "l2": {"type": "float", "min": 0.0, "max": 1.0}}
-        drawn = [values["model.dropout"] for values in _walk(_spec({"model": model}, "random"), 80)]
+        drawn = [values["model.dropout"] for values in walk(_spec({"model": model}, "random"), 80)]
         assert sorted(set(drawn)) == [0.3, 0.4, 0.5, 0.6, 0.7]
 
     def test_log_sampling_spreads_over_the_magnitudes(self) -> None:
         space: Space = {"training": CONTINUOUS["training"]}
-        rates = [float(values["training.learning_rate"]) for values in _walk(_spec(space, "random"), 80)]
+        rates = [float(values["training.learning_rate"]) for values in walk(_spec(space, "random"), 80)]
         below = sum(rate < 1e-3 for rate in rates)
         assert 20 < below < 60
 
@@ -488,21 +422,21 @@ class TestGrid:
                 "dropout": {"type": "float", "min": 0.1, "max": 0.3, "step": 0.1},
             }
         }
-        walked = _walk(_spec(space, "grid"))
+        walked = walk(_spec(space, "grid"))
         names = [one.name for one in _spec(space, "grid").space]
         assert [tuple(values[name] for name in names) for values in walked] == list(
             itertools.product([4, 8], [0.1, 0.2, 0.3])
         )
 
     def test_the_default_comes_first(self) -> None:
-        walked = _walk(_spec(DEFAULTS, "grid"))
+        walked = walk(_spec(DEFAULTS, "grid"))
         assert [values["model.filters"] for values in walked] == [8] * 8 + [4] * 8 + [16] * 8
         assert walked[0]["model.batch_norm"] is True
         assert [values.get("training.momentum") for values in walked[:4]] == [0.2, 0.0, 0.4, None]
 
     def test_a_range_without_step_has_ten_values(self) -> None:
         space: Space = {"model": {"dropout": {"type": "float", "min": 0.0, "max": 0.5}}}
-        walked = [values["model.dropout"] for values in _walk(_spec(space, "grid"))]
+        walked = [values["model.dropout"] for values in walk(_spec(space, "grid"))]
         assert walked == sorted(walked)
         assert len(walked) == 10
 
@@ -514,7 +448,7 @@ class TestGrid:
             }
         }
         search = {"algorithm": "grid", "order": "outside_in"}
-        walked = _walk(_spec(space, "grid", search=search))
+        walked = walk(_spec(space, "grid", search=search))
         expected = itertools.product([3, 1, 2], [0.4, 0.1, 0.3, 0.2])
         assert [(one["model.filters"], one["model.dropout"]) for one in walked] == list(expected)
 
@@ -522,18 +456,18 @@ class TestGrid:
     def test_outside_in_has_every_configuration_once(self, name: str) -> None:
         space, size = SPACES[name]
         spec = _spec(space, "grid", search={"algorithm": "grid", "order": "outside_in"})
-        walked = _walk(spec)
+        walked = walk(spec)
         assert len(walked) == size
-        assert {_key(values) for values in walked} == {_key(values) for values in points(spec.space)}
+        assert {key_of(values) for values in walked} == {key_of(values) for values in points(spec.space)}
         # As if one oracle had walked all the way.
-        again = _searched(spec, 60, lambda number, _: ENDED[number % len(ENDED)])
+        again = searched(spec, 60, lambda number, _: ENDED[number % len(ENDED)])
         assert [trial.hyperparameters for trial in again] == walked[:60]
 
     def test_outside_in_goes_through_a_child_wherever_it_exists(self) -> None:
         spec = _spec(CONDITIONAL, "grid", search={"algorithm": "grid", "order": "outside_in"})
         walked = [
             (one["training.optimizer"], one.get("training.momentum"))
-            for one in _walk(spec)
+            for one in walk(spec)
             if not one["model.batch_norm"]
         ]
         momenta = [0.9, 0.0, 0.6, 0.3]
@@ -547,12 +481,12 @@ class TestGrid:
     def test_a_range_without_step_is_walked_outside_in_too(self) -> None:
         space: Space = {"model": {"dropout": {"type": "float", "min": 0.0, "max": 0.5}}}
         search = {"algorithm": "grid", "order": "outside_in"}
-        walked = [values["model.dropout"] for values in _walk(_spec(space, "grid", search=search))]
+        walked = [values["model.dropout"] for values in walk(_spec(space, "grid", search=search))]
         assert sorted(walked)[::-1][:1] + sorted(walked)[:1] == walked[:2]
         assert len(set(walked)) == 10
 
     def test_the_seed_does_not_matter(self) -> None:
-        walks = [_walk(_spec(CONDITIONAL, "grid", seed=seed)) for seed in (0, 7)]
+        walks = [walk(_spec(CONDITIONAL, "grid", seed=seed)) for seed in (0, 7)]
         assert walks[0] == walks[1]
 
 

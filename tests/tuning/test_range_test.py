@@ -19,7 +19,7 @@ RATES = np.logspace(-7, 0, STEPS)
 
 
 def _described(losses: Array, has_diverged: bool = False) -> dict[str, Any]:
-    return described(Curve.of(RATES[: len(losses)], losses, STEPS, has_diverged))
+    return described(Curve.of(list(RATES[: len(losses)]), list(losses), STEPS, has_diverged))
 
 
 def _sigmoid(rates: Array, middle: float, sharpness: float = 2.0) -> Array:
@@ -75,14 +75,14 @@ class TestKnownCurves:
 
     def test_points_are_thinned_and_have_both_ends(self) -> None:
         rates = np.logspace(-7, 0, 5000)
-        points = described(Curve.of(rates, np.ones(5000), 5000, False))["points"]
+        points = described(Curve.of(list(rates), [1.0] * 5000, 5000, False))["points"]
         assert len(points) == MAX_POINTS
         assert points[0] == pytest.approx([1e-7, 1.0, 1.0])
         assert points[-1] == pytest.approx([1.0, 1.0, 1.0])
 
 
 def test_smoothing_keeps_a_constant_and_follows_a_step() -> None:
-    curve = Curve.of(RATES, [2.0] * 50 + [1.0] * 50, STEPS, False)
+    curve = Curve.of(list(RATES), [2.0] * 50 + [1.0] * 50, STEPS, False)
     assert curve.smoothed[:50] == pytest.approx(2.0)
     assert curve.smoothed[-1] == pytest.approx(1.0, abs=0.01)
 

@@ -9,12 +9,12 @@ import pytest
 
 from schemas.models import Infeasible
 from schemas.specs import JobSpec
-from schemas.trials import ERROR_CODES, Epoch
+from schemas.trials import ERROR_CODES, Effort, Epoch
 from tests.tuning.makers import MAX_PARAMETERS, Recorder, bars, new_spec, recipe_of
 from tuning import training, trial
 from tuning.data import DatasetUnreadable
 from tuning.models import Materials
-from tuning.training import Interrupted, NonFiniteObjective
+from tuning.training import Interrupted, NonFiniteObjective, Share
 from tuning.trial import Result
 
 IMAGES = bars()
@@ -208,3 +208,32 @@ def test_metrics_are_plain_json() -> None:
     assert result.best is not None
     assert json.loads(json.dumps(dict(result.best.metrics), allow_nan=False))
     assert all(isinstance(array, np.ndarray) for array in result.weights)
+
+
+class TestEffort:
+    def test_a_part_has_every_class_and_the_images_of_smaller_parts(self) -> None:
+        share = Share(np.arange(40), np.repeat([0, 1, 2], [30, 9, 1]))
+        small, large = (trial.part_of(share, size, seed=3) for size in (0.2, 0.5))
+        assert np.bincount(small.y).tolist() == [6, 2, 1]
+        assert set(small.x) < set(large.x)
+        assert (np.diff(small.x) > 0).all()
+        assert (trial.part_of(share, 0.2, seed=3).x == small.x).all()
+        assert set(trial.part_of(share, 0.2, seed=4).x) != set(small.x)
+        assert trial.part_of(share, 1.0, seed=3) is share
+
+    def test_fewer_images_and_epochs_with_the_rates_of_all_epochs(self) -> None:
+        cosine = {"epochs": 8, "batch_size": 4, "schedule": {"type": "cosine"}}
+        spec = new_spec(training=cosine)
+        whole, part = Recorder(), Recorder()
+        _run(spec, whole)
+        effort = Effort(until_epoch=3, data_share=0.25)
+        result = trial.run(spec, recipe_of(spec), IMAGES, part, MAX_PARAMETERS, effort=effort)
+        assert (result.last_epoch, result.interrupted, result.state) == (3, False, None)
+        rates = [epoch.learning_rate for epoch in whole.epochs]
+        assert [epoch.learning_rate for epoch in part.epochs] == pytest.approx(rates[:3])
+        assert part.steps / 3 == pytest.approx(0.25 * whole.steps / 8, abs=1)
+
+    def test_more_epochs_than_the_recipe_has_are_those_of_the_recipe(self) -> None:
+        spec, recorder = new_spec(), Recorder()
+        trial.run(spec, recipe_of(spec), IMAGES, recorder, MAX_PARAMETERS, effort=Effort(until_epoch=9))
+        assert len(recorder.epochs) == 2

@@ -21,12 +21,12 @@ from schemas.distributions import (
     IntRange,
     Range,
     Value,
-    same,
     tidy,
 )
 from schemas.spaces import Space
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Axis:
 
     @cached_property
     def _ends(self) -> Range:
-        """The range, that of integers wider by a half at both ends: each of them is in the middle of its part."""
+        """The range, that of integers wider by a half at both ends: each is in the middle of its part."""
         given = self.distribution
         assert isinstance(given, Range)
         if self._is_float:
@@ -67,29 +67,45 @@ class Axis:
 
     def share(self, value: Value) -> float:
         """Where a value is; one from outside the range at its end."""
-        if self.count is None:
-            assert not isinstance(value, str)
-            return _share(self._ends, min(max(value, self._ends.min), self._ends.max))
-        return (self._index(value) + 0.5) / self.count
+        return float(self.shares([value])[0])
 
-    def _index(self, value: Value) -> int:
+    def shares(self, values: Sequence[Value]) -> Floats:
+        if self.count is None:
+            ends = self._ends
+            return _shares(ends, np.clip(np.array(values, dtype=np.float64), ends.min, ends.max))
+        places: Floats = (np.array([self.index(value) for value in values]) + 0.5) / self.count
+        return places
+
+    def index(self, value: Value) -> int:
+        """Which of its ``count`` values one is."""
         given = self.distribution
         if isinstance(given, IntRange) and given.step is None:
             return int(min(max(int(value), given.min), given.max) - given.min)
-        if isinstance(given, Range):
-            assert not isinstance(value, str)
-            return min(range(len(self._listed)), key=lambda index: abs(self._listed[index] - value))  # type: ignore[operator]
-        return next((index for index, own in enumerate(self._listed) if same(own, value)), 0)
+        found = self._indices.get((isinstance(value, bool), value))
+        return self._nearest(value) if found is None else found
+
+    @cached_property
+    def _indices(self) -> dict[tuple[bool, Value], int]:
+        # To Python True is 1.
+        return {(isinstance(value, bool), value): index for index, value in enumerate(self._listed)}
+
+    def _nearest(self, value: Value) -> int:
+        """Of a value that the space, which has become narrower, does not have."""
+        if isinstance(value, str) or isinstance(self._listed[0], str):
+            return 0
+        apart = [abs(float(own) - value) for own in self._listed]
+        return apart.index(min(apart))
 
     def value(self, share: float) -> Value:
         """The value that is nearest to a place on the axis."""
         given = self.distribution
         if self.count is not None:
             index = min(int(share * self.count), self.count - 1)
-            return int(given.min) + index if _is_plain_int(given) else self._listed[index]  # type: ignore[attr-defined]
+            plain = isinstance(given, IntRange) and given.step is None
+            return int(given.min) + index if isinstance(given, Range) and plain else self._listed[index]
         assert isinstance(given, Range)
         found = min(max(self._ends.at(min(max(share, 0.0), 1.0)), given.min), given.max)
-        return tidy_within(found, given) if self._is_float else min(max(round(found), int(given.min)), int(given.max))
+        return min(max(tidy(found), given.min), given.max) if self._is_float else round(found)
 
     def snapped(self, shares: Floats) -> Floats:
         """The places of the values that are nearest to ``shares``."""
@@ -98,15 +114,7 @@ class Axis:
             return parts
         if self._is_float:
             return shares
-        return np.array([self.share(self.value(one)) for one in shares])
-
-
-def tidy_within(value: float, given: Range) -> float:
-    return min(max(tidy(value), given.min), given.max)
-
-
-def _is_plain_int(given: Any) -> bool:
-    return isinstance(given, IntRange) and given.step is None
+        return self.shares([self.value(one) for one in shares.tolist()])
 
 
 def _is_ordered_choice(given: Distribution) -> bool:
@@ -116,16 +124,19 @@ def _is_ordered_choice(given: Distribution) -> bool:
     return given.ordered is not False
 
 
-def _share(given: Range, value: float) -> float:
+def _shares(given: Range, values: Floats) -> Floats:
     """The inverse of ``Range.at``."""
     if given.max == given.min:
-        return 0.5
+        return np.full(len(values), 0.5)
+    shares: Floats
     if given.sampling == "linear":
-        return (value - given.min) / (given.max - given.min)
-    whole = math.log(given.max / given.min)
-    if given.sampling == "log":
-        return math.log(value / given.min) / whole
-    return 1 - math.log((given.max + given.min - value) / given.min) / whole
+        shares = (values - given.min) / (given.max - given.min)
+    elif given.sampling == "log":
+        shares = np.log(values / given.min) / math.log(given.max / given.min)
+    else:
+        grown = given.max + given.min - values
+        shares = 1 - np.log(grown / given.min) / math.log(given.max / given.min)
+    return shares
 
 
 class Axes:
@@ -143,11 +154,12 @@ class Axes:
 
     def rows(self, configurations: Sequence[Mapping[str, Value]]) -> Floats:
         """Shape (configurations, axes)."""
-        rows = [
-            [axis.share(values[axis.name]) if axis.name in values else 0.5 for axis in self.axes]
-            for values in configurations
-        ]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.axes))
+        rows = np.full((len(configurations), len(self.axes)), 0.5)
+        for column, axis in enumerate(self.axes):
+            here = [index for index, values in enumerate(configurations) if axis.name in values]
+            if here:
+                rows[here, column] = axis.shares([configurations[index][axis.name] for index in here])
+        return rows
 
     def values(self, row: Floats) -> dict[str, Value]:
         """The configuration that is nearest to a row: what is active in it."""
@@ -169,7 +181,8 @@ class Axes:
         for condition in self.space.hyperparameters[index].conditions:
             parent = places[condition.parent]
             axis = self.axes[parent]
-            known = {share: condition.asks_for(axis.value(share)) for share in np.unique(rows[:, parent]).tolist()}
-            active &= np.array([known[share] for share in rows[:, parent].tolist()], dtype=bool)
+            places_there, which = np.unique(rows[:, parent], return_inverse=True)
+            asked = [condition.asks_for(axis.value(share)) for share in places_there.tolist()]
+            active &= np.array(asked, dtype=bool)[which]
             active &= self._active(rows, parent)
         return active

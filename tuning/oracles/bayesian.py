@@ -1,16 +1,18 @@
 """Bayesian optimization: Keras Tuner's oracle around a Gaussian process of our own.
 
-Expected improvement (Jones et al. 1998), weighted with the probability that the configuration can be trained
-at all (Gardner et al. 2014). Keras Tuner fits a process with one length scale for all hyperparameters and starts
-fifty searches for its lower bound, one point at a time: seconds a suggestion, and often one that was tried.
+Expected improvement (Jones et al. 1998), weighted with the probability that the configuration can be
+trained at all (Gardner et al. 2014). Keras Tuner fits a process with one length scale for all
+hyperparameters and starts fifty searches for its lower bound, one point at a time: seconds a suggestion,
+and often one that was tried.
 """
 
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from keras_tuner.src.tuners.bayesian import BayesianOptimizationOracle
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri
+from threadpoolctl import ThreadpoolController
 
 from tuning.oracles.axes import Floats
 from tuning.oracles.gaussian import Process, fitted
@@ -18,12 +20,14 @@ from tuning.oracles.learner import Learner
 from tuning.oracles.rebuilt import Values, key_of
 
 # Points that the length scales are fitted to, and that the process knows, at most.
-_FITTED, _KNOWN = 120, 400
+_FITTED, _KNOWN = 100, 300
 # Rows that are looked at: at random, and around the best in so many rounds, ever closer.
 _SPREAD, _PARENTS, _CHILDREN = 800, 8, 24
 _STEPS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.004)
 # How unsure a chance of being trainable is where it was seen.
 _DOUBT = 0.05
+# Below this chance a configuration is suggested only where there is no other.
+_LIKELY, _LOST = 0.8, -1_000.0
 # A space with no more points than this is looked at whole.
 _WHOLE = 2_000
 
@@ -37,9 +41,11 @@ class BayesianOracle(Learner, BayesianOptimizationOracle):  # type: ignore[misc]
             return {}
         if self._is_starting:
             return self.spread_out()
-        self._model()
-        rows = self._candidates(np.random.default_rng(seed))
-        worth = self._worth(rows)
+        # On small matrices more threads only wait for each other.
+        with _threads().limit(limits=1, user_api="blas"):
+            self._model()
+            rows = self._candidates(np.random.default_rng(seed))
+            worth = self._worth(rows)
         for index in np.argsort(-worth, kind="stable"):
             values = self.axes.values(rows[index])
             if key_of(values) not in self._tried:
@@ -57,7 +63,7 @@ class BayesianOracle(Learner, BayesianOptimizationOracle):  # type: ignore[misc]
         if size is not None and size <= _WHOLE:
             return self.axes.rows(self.rest())
         spread = self.axes.snapped(random.random((_SPREAD, len(self.axes))))
-        best = self.told[0][np.argsort(self.losses, kind="stable")[:_PARENTS]]
+        best = self.rows_told[np.argsort(self.losses, kind="stable")[:_PARENTS]]
         rows = np.vstack([spread, self.axes.snapped(best)])
         worth = self._worth(rows)
         for step in _STEPS:
@@ -68,18 +74,14 @@ class BayesianOracle(Learner, BayesianOptimizationOracle):  # type: ignore[misc]
         return rows
 
     def _moved(self, rows: Floats, step: float, random: np.random.Generator) -> Floats:
-        """Rows changed in some of their axes, at least one: by a step, or to any value where there is no order."""
+        """Rows changed in some of their axes: by a step, or to any value where there is no order."""
         share = max(1 / rows.shape[1], 0.4)
         changed = random.random(rows.shape) < share
         changed[np.arange(len(rows)), random.integers(0, rows.shape[1], len(rows))] = True
         steps = np.maximum(step, 0.75 * self._parts)
         near = np.clip(rows + random.normal(size=rows.shape) * steps, 0.0, 1.0)
         anywhere = random.random(rows.shape)
-        return np.where(changed, np.where(self._ordered, near, anywhere), rows)
-
-    @cached_property
-    def _ordered(self) -> Floats:
-        return np.array([axis.is_ordered for axis in self.axes.axes], dtype=bool)
+        return np.where(changed, np.where(self.ordered, near, anywhere), rows)
 
     @cached_property
     def _parts(self) -> Floats:
@@ -96,7 +98,9 @@ class BayesianOracle(Learner, BayesianOptimizationOracle):  # type: ignore[misc]
             worth += log_improvement((best - mean) / deviation) + np.log(deviation)
         if self._feasible is not None:
             mean, deviation = self._feasible.at(points)
-            worth += log_ndtr(mean / np.sqrt(deviation**2 + _DOUBT))
+            chance = log_ndtr(mean / np.sqrt(deviation**2 + _DOUBT))
+            # However good it might be: of the likely failures the least likely.
+            worth += np.where(chance < np.log(_LIKELY), _LOST + 10 * chance, chance)
         return worth
 
     def _model(self) -> None:
@@ -109,9 +113,8 @@ class BayesianOracle(Learner, BayesianOptimizationOracle):  # type: ignore[misc]
     @cached_property
     def _fitted(self) -> tuple[Process | None, Process | None]:
         """Of the losses, and of whether there is one (1) or a failure (-1)."""
-        rows, losses = self.told
-        scored = np.isfinite(losses)
-        objective = self._process(rows[scored], warped(losses[scored])) if scored.any() else None
+        rows, scored = self.rows_told, ~self.failed
+        objective = self._process(rows[scored], warped(self.losses[scored])) if scored.any() else None
         if scored.all():
             return objective, None
         return objective, self._process(rows, np.where(scored, 1.0, -1.0))
@@ -137,6 +140,11 @@ class BayesianOracle(Learner, BayesianOptimizationOracle):  # type: ignore[misc]
         return np.repeat(np.arange(len(widths)), widths)
 
 
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 def log_improvement(z: Floats) -> Floats:
     """log(z cdf(z) + pdf(z)), where the expected improvement itself would be 0 too (Ament et al. 2023)."""
     density = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
@@ -149,9 +157,9 @@ def log_improvement(z: Floats) -> Floats:
 
 
 def warped(losses: Floats) -> Floats:
-    """Of mean 0 and deviation 1; the worse half by its ranks, so that a diverged training does not flatten all.
+    """Of mean 0 and deviation 1; the worse half by its ranks, lest a diverged training flatten the rest.
 
-    The half-rank warping of Google Vizier (Song et al. 2024, section 3.2).
+    The half-rank warping of Google Vizier (Song et al. 2024).
     """
     middle = float(np.median(losses))
     worse = losses > middle

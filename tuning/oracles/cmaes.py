@@ -1,6 +1,6 @@
-"""Covariance matrix adaptation (Hansen 2016): the `cmaes` package, which is also the one inside Optuna's sampler.
+"""Covariance matrix adaptation (Hansen 2016): the `cmaes` package, which is inside Optuna's sampler too.
 
-Optuna keeps the strategy's state, pickled, in attributes of its trials. Here it is made again from the scores.
+Optuna keeps the strategy's state, pickled, in its trials. Here it is made again from the scores.
 """
 
 from functools import cached_property
@@ -19,28 +19,25 @@ _SIGMA = 0.25
 class CmaesOracle(Learner):
     """An evolution strategy over the ordered axes; the others are drawn at random.
 
-    Lessons make up the generations in their order, whichever generation they were drawn for: what is enqueued,
-    what ends late and what other jobs have found teaches like all else.
+    Lessons make up the generations in their order, whichever generation they were drawn for: what is
+    enqueued, what ends late and what other jobs have found teaches like all else.
     """
 
     def idea(self) -> Values:
         row = np.random.default_rng(self.next_seed()).random(len(self.axes))
-        if self._ordered.any():
-            row[self._ordered] = self._asked()
+        if self.ordered.any():
+            row[self.ordered] = self._asked()
         return self.axes.values(row)
-
-    @cached_property
-    def _ordered(self) -> Floats:
-        return np.array([axis.is_ordered for axis in self.axes.axes], dtype=bool)
 
     def _asked(self) -> Floats:
         self._strategy.reseed_rng(self.next_seed())
-        return self._strategy.ask()
+        found: Floats = self._strategy.ask()
+        return found
 
     @cached_property
     def _strategy(self) -> CMA:
         """The strategy after all whole generations; where one has come to rest, it begins again elsewhere."""
-        dimensions = int(self._ordered.sum())
+        dimensions = int(self.ordered.sum())
         strategy, points = _begun(np.full(dimensions, 0.5)), self._points()
         size = strategy.population_size
         for first in range(0, len(points) - size + 1, size):
@@ -53,10 +50,10 @@ class CmaesOracle(Learner):
 
     def _points(self) -> Floats:
         """The ordered axes of all lessons; NaN for what is not active, which is told as the mean."""
-        points = self.told[0][:, self._ordered].copy()
+        points = self.rows_told[:, self.ordered].copy()
         names = [axis.name for axis in self.axes.axes if axis.is_ordered]
-        for index, lesson in enumerate(self.lessons()):
-            points[index, [name not in lesson.values for name in names]] = np.nan
+        for column, name in enumerate(names):
+            points[[name not in lesson.values for lesson in self.told], column] = np.nan
         return points
 
 

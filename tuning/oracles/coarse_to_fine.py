@@ -1,4 +1,4 @@
-"""From coarse to fine: short trials over the whole space, then full ones in a narrow space around the best."""
+"""From coarse to fine: short trials in the whole space, then full ones in a narrow space around the best."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import replace
 from schemas.distributions import Choice, Distribution, FloatRange, IntRange, Value
 from schemas.recipe import filled
 from schemas.search import CoarseToFineSearch, GridSearch, RandomSearch, Search
-from schemas.spaces import Space
+from schemas.spaces import Hyperparameter, Space
 from schemas.specs import JobSpec
 from schemas.trials import Effort, Known, Suggestion, Trial
 from tuning.oracles.axes import Axis
@@ -131,14 +131,14 @@ def narrowed(space: Space, best: Mapping[str, Value], width: float, for_grid: bo
     Steps are kept, and at least the neighbours of the best value are in. Without an order nothing is near:
     a random search keeps all values, a grid just the best. What does not exist in ``best`` is kept whole.
     """
-    return Space(
-        tuple(
-            replace(one, distribution=_around(Axis(one.name, one.distribution), best[one.name], width, for_grid))
-            if one.name in best
-            else one
-            for one in space
-        )
-    )
+
+    def around(one: Hyperparameter) -> Hyperparameter:
+        if one.name not in best:
+            return one
+        axis = Axis(one.name, one.distribution)
+        return replace(one, distribution=_around(axis, best[one.name], width, for_grid))
+
+    return Space(tuple(around(one) for one in space))
 
 
 def _around(axis: Axis, best: Value, width: float, for_grid: bool) -> Distribution:
@@ -176,5 +176,5 @@ def _near(values: Sequence[Value], best: Value, ends: tuple[float, float]) -> li
 
 
 def _choice(given: Distribution, values: list[Value]) -> Choice:
-    ordered = False if isinstance(values[0], (str, bool)) else True
+    ordered = not isinstance(values[0], (str, bool))
     return Choice(None, given.when, values, ordered, otherwise=given.otherwise)

@@ -1,4 +1,4 @@
-"""Hyperband (Li et al. 2018): Keras Tuner's brackets, rebuilt from what each trial says of its place in them."""
+"""Hyperband (Li et al. 2018): Keras Tuner's brackets, rebuilt from each trial's place in them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,7 @@ class HyperbandOracle(RebuiltOracle, Engine):  # type: ignore[misc]
     (early stopping or a stopping rule has ended it) keeps its place with the score that it has. A failed one
     is the worst; one that cannot be built is replaced by another draw.
 
-    Keras Tuner writes the places into the hyperparameters, and forgets a bracket when the process ends; it also
-    waits for ever for a failed trial's place to be taken.
+    Keras Tuner writes the places into the hyperparameters, and its rounds wait for ever for what has failed.
     """
 
     def options(self, spec: JobSpec) -> dict[str, Any]:

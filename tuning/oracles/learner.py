@@ -10,11 +10,12 @@ from scipy.stats import qmc
 from schemas.distributions import Value
 from schemas.specs import JobSpec
 from schemas.trials import Known
-from tuning.oracles.axes import Axes, Floats
-from tuning.oracles.rebuilt import RebuiltOracle, Values
+from tuning.oracles.axes import Axes, Flags, Floats
+from tuning.oracles.rebuilt import Lesson, RebuiltOracle, Values
 
-# A configuration is expected to fail when most of so many that are most like it have failed.
-_NEIGHBOURS = 3
+# A configuration is expected to fail when the one most like it has, or as many as this of the five most like
+# it: what is good is often next to what is too large.
+_NEIGHBOURS, _TOO_MANY = 5, 2
 
 
 class Learner(RebuiltOracle):
@@ -22,7 +23,7 @@ class Learner(RebuiltOracle):
 
     attempts = 5
     # Ideas that may look as if they would fail before one is taken nevertheless.
-    patience: ClassVar[int] = 8
+    patience: ClassVar[int] = 12
 
     def __init__(self, spec: JobSpec, earlier: Sequence[Known] = ()) -> None:
         super().__init__(spec, earlier)
@@ -32,7 +33,7 @@ class Learner(RebuiltOracle):
         """A configuration by the algorithm; from the seed ``_seed_state``, which it moves on."""
         raise NotImplementedError
 
-    def choose(self) -> Values:
+    def choose(self) -> Values | None:
         for _ in range(self.patience):
             idea = self.idea()
             if not self._looks_failing(idea):
@@ -52,33 +53,40 @@ class Learner(RebuiltOracle):
         return int(self._seed_state % 2**32)
 
     @cached_property
-    def told(self) -> tuple[Floats, Floats]:
-        """Rows of axes and losses of all lessons; a failure's loss is NaN."""
-        lessons = self.lessons()
-        losses = [np.nan if one.loss is None else one.loss for one in lessons]
-        return self.axes.rows([one.values for one in lessons]), np.array(losses, dtype=np.float64)
+    def told(self) -> list[Lesson]:
+        return self.lessons()
+
+    @cached_property
+    def rows_told(self) -> Floats:
+        """The configurations of the lessons as rows of axes."""
+        return self.axes.rows([one.values for one in self.told])
+
+    @cached_property
+    def failed(self) -> Flags:
+        """Which of the lessons are failures."""
+        return np.array([one.loss is None for one in self.told], dtype=bool)
 
     @cached_property
     def losses(self) -> Floats:
         """The losses, a failure's worse than the worst by as much as all others span."""
-        losses = self.told[1]
-        known = losses[np.isfinite(losses)]
-        worst = known.max() + max(float(np.ptp(known)), 1e-6) if len(known) else 1.0
-        filled: Floats = np.where(np.isfinite(losses), losses, worst)
-        return filled
+        known = [one.loss for one in self.told if one.loss is not None]
+        worst = max(known) + max(max(known) - min(known), 1e-6) if known else 1.0
+        return np.array([worst if one.loss is None else one.loss for one in self.told], dtype=np.float64)
 
     def _looks_failing(self, values: Mapping[str, Value]) -> bool:
-        rows, losses = self.told
-        failed = ~np.isfinite(losses)
-        if not failed.any():
+        if not self.failed.any():
             return False
-        apart = self.apart(self.axes.rows([values]), rows)[0]
+        apart = self.apart(self.axes.rows([values]), self.rows_told)[0]
         nearest = np.argsort(apart, kind="stable")[:_NEIGHBOURS]
-        return bool(failed[nearest].sum() * 2 > len(nearest))
+        return bool(self.failed[nearest[0]] or self.failed[nearest].sum() >= _TOO_MANY)
+
+    @cached_property
+    def ordered(self) -> Flags:
+        """Which axes have an order."""
+        return np.array([axis.is_ordered for axis in self.axes.axes], dtype=bool)
 
     def apart(self, some: Floats, others: Floats) -> Floats:
         """Squared distances, shape (some, others); two values without an order are 1 apart."""
-        ordered = np.array([axis.is_ordered for axis in self.axes.axes], dtype=bool)
         gaps: Any = some[:, None, :] - others[None, :, :]
-        squares: Floats = np.where(ordered, gaps**2, gaps != 0).sum(axis=2)
+        squares: Floats = np.where(self.ordered, gaps**2, gaps != 0).sum(axis=2)
         return squares

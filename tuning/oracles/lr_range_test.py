@@ -15,7 +15,7 @@ STAGE = {"name": "range_test"}
 
 
 class RangeTestOracle(RebuiltOracle):
-    """One trial for the test; what follows is another algorithm's, over a space with a narrower learning rate."""
+    """One trial for the test; what follows is another algorithm's, over fewer learning rates."""
 
     def propose(self) -> Suggestion:
         if not self.rows:
@@ -49,5 +49,5 @@ def _within(given: FloatRange, low: float, high: float) -> FloatRange:
     low, high = max(low, given.min), min(high, given.max)
     if not 0 < low < high:
         return given
-    kept = given.default if given.default is not None and low <= given.default <= high else None
+    kept = given.default if given.default is not None and low <= float(given.default) <= high else None
     return replace(given, min=low, max=high, step=None, sampling="log", default=kept)

@@ -5,13 +5,11 @@ import hashlib
 import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras_tuner
-from keras_tuner.src.engine import oracle as engine
 from keras_tuner.src.engine import trial as engine_trial
 
 from schemas.distributions import Value
@@ -33,6 +31,7 @@ LISTED_SIZE = 100_000
 # Draws before that; and where listing is out of the question, before the search is given up.
 _DRAWS = 20
 _MANY_DRAWS = 1_000
+_SCORED = frozenset(TrialState.scored())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -53,8 +52,7 @@ class Exhausted(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Lesson:
+class Lesson(NamedTuple):
     """What an algorithm that learns is told: ``loss`` is smaller when better, None for a failure."""
 
     values: Mapping[str, Value]
@@ -106,16 +104,23 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
         """Takes in a trial of the job as if it had been suggested and reported here."""
         self.rows.append(trial)
         self._tried.add(key_of(trial.hyperparameters))
-        known = engine_trial.Trial(copy.copy(self.hyperparameters), str(trial.number), _status(trial))
-        known.hyperparameters.values = dict(trial.hyperparameters)
-        if known.status == Status.COMPLETED:
-            known.score, known.best_step = trial.score, trial.best_epoch or 0
-        self.trials[known.trial_id] = known
-        self.start_order.append(known.trial_id)
-        if trial.state.is_terminal:
-            self.end_order.append(known.trial_id)
-        else:
-            self.ongoing_trials[known.trial_id] = known
+
+    @property
+    def trials(self) -> dict[str, Any]:
+        """The rows in Keras Tuner's vocabulary, made when somebody asks in it."""
+        for row in self.rows[len(self._trials) :]:
+            self._trials[str(row.number)] = self._known(row)
+        return self._trials
+
+    @trials.setter
+    def trials(self, given: dict[str, Any]) -> None:
+        self._trials = given
+
+    def _known(self, row: Trial) -> Any:
+        known = engine_trial.Trial(copy.copy(self.hyperparameters), str(row.number), _status(row))
+        known.hyperparameters.values = dict(row.hyperparameters)
+        known.score, known.best_step = score_of(row), row.best_epoch or 0
+        return known
 
     def pass_over(self, values: Mapping[str, Value]) -> None:
         """Counts a configuration as tried, though it is no trial of this search."""
@@ -124,26 +129,28 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
     def suggest(self) -> Suggestion:
         """The next trial; from now on it counts as in flight.
 
+        Not by Keras Tuner's ``create_trial``: that keeps a lock for every oracle that there ever was.
+
         Raises:
             Wait: ask again when a trial has ended.
             Exhausted: there is nothing left to try.
         """
-        number = self.rows[-1].number + 1 if self.rows else 0
-        try:
-            made = self.create_trial(str(number))
-        finally:
-            # Keras Tuner keeps a lock for every oracle that there ever was.
-            engine.LOCKS.pop(self, None)
-            engine.THREADS.pop(self, None)
-        if made.status == Status.STOPPED:
+        if len(self.rows) >= self.max_trials:
             raise Exhausted
-        self.rows.append(_in_flight(number, self._suggested))
-        return self._suggested
+        suggested = self.propose()
+        number = self.rows[-1].number + 1 if self.rows else 0
+        self.restore(_in_flight(number, suggested))
+        return suggested
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Keras Tuner's question, asked by ``create_trial``."""
-        self._suggested = self.propose()
-        return {"status": Status.RUNNING, "values": dict(self._suggested.values)}
+        """The same question in Keras Tuner's words."""
+        try:
+            values = dict(self.suggest().values)
+        except Wait:
+            return {"status": Status.IDLE, "values": None}
+        except Exhausted:
+            return {"status": Status.STOPPED, "values": None}
+        return {"status": Status.RUNNING, "values": values}
 
     def propose(self) -> Suggestion:
         """The next suggestion, as the rows have it; nothing is noted.
@@ -202,15 +209,16 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
         """The given values of each opener; what they leave out is a default or drawn."""
         own = {one.name: one.distribution for one in self.space}
         queued = [
-            {name: own[name].own(value) for name, value in given.items()} for given in self.spec.search.enqueue
+            {name: own[name].own(value) for name, value in given.items()}
+            for given in self.spec.search.enqueue
         ]
         return [*queued, {}] if self.defaults else queued
 
     @property
     def defaults(self) -> Values:
         """Those that the spec gives."""
-        given = {one.name: one.distribution.default for one in self.space}
-        return {name: value for name, value in given.items() if value is not None}
+        own = {one.name: one.distribution for one in self.space}
+        return {name: one.own(one.default) for name, one in own.items() if one.default is not None}
 
     def _opening(self) -> Iterator[Values]:
         """The openers, each once, whole; a seed of its own for each, so that the others do not matter."""
@@ -239,15 +247,17 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
     def lessons(self) -> list[Lesson]:
         """What is known of configurations, the earlier jobs' first; scores finite, smaller better."""
         sign = 1.0 if self.spec.objective.direction == "minimize" else -1.0
-        told = [(one.values, one.score, one.score is None) for one in self.earlier]
-        for row in self.rows:
-            failed = row.error is not None and row.error["code"] in TELLING_FAILURES
-            told.append((row.hyperparameters, score_of(row), failed and row.state == TrialState.FAILED))
-        return [
-            Lesson(values, None if score is None else sign * score)
-            for values, score, failed in told
-            if failed or (score is not None and math.isfinite(score))
+        told = [
+            Lesson(one.values, None if one.score is None else sign * one.score)
+            for one in self.earlier
+            if one.score is None or math.isfinite(one.score)
         ]
+        for row in self.rows:
+            if (score := score_of(row)) is not None:
+                told.append(Lesson(row.hyperparameters, sign * score))
+            elif row.state is TrialState.FAILED and row.error and row.error["code"] in TELLING_FAILURES:
+                told.append(Lesson(row.hyperparameters, None))
+        return told
 
     def in_flight(self) -> list[Mapping[str, Value]]:
         return [row.hyperparameters for row in self.rows if not row.state.is_terminal]
@@ -261,10 +271,6 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
         """A seed for suggestion ``number``, the same whoever asks, 0 being a seed like others."""
         text = f"{self.seed}/{number}".encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:6])
-
-    def _record_values(self, trial: Any) -> None:
-        """Keras Tuner hashes the values' texts, which takes longer than all the rest of a restoration."""
-        self._tried.add(key_of(trial.hyperparameters.values))
 
     def save(self) -> None:
         """Rows are the truth; Keras Tuner's files are not written."""
@@ -286,7 +292,7 @@ def key_of(values: Mapping[str, Value]) -> Key:
 
 def score_of(trial: Trial) -> float | None:
     """The score of a trial that has one that counts."""
-    if trial.state not in TrialState.scored() or trial.score is None or not math.isfinite(trial.score):
+    if trial.score is None or trial.state not in _SCORED or not math.isfinite(trial.score):
         return None
     return trial.score
 
@@ -306,8 +312,8 @@ def may_go_on(trial: Trial) -> bool:
 
 
 def continued(spec: JobSpec, trial: Trial, until_epoch: int | None, stage: Mapping[str, int | str]) -> Effort:
-    """The effort of going on with a trial; a cross-validated one has no single model to go on with."""
-    if spec.split.folds > 1:
+    """The effort of going on with a trial; a cross-validated or reused one has no model to go on with."""
+    if spec.split.folds > 1 or trial.reused is not None:
         return Effort(until_epoch, stage={**stage, "promoted_from": trial.number})
     return Effort(until_epoch, parent=trial.number, stage=stage)
 

@@ -23,12 +23,13 @@ from tuning.oracles.axes import Axis
 from tuning.oracles.learner import Learner
 from tuning.oracles.rebuilt import Values
 
+# Draws from the density of the good, of which the best is taken.
+_CANDIDATES = 48
 # Lessons before the densities mean anything: Optuna's own number.
 _STARTUP = 10
 # Of many lessons the best and the latest are told: Optuna takes at most so many for good, and gives of the
 # others the older ones the less weight.
 _GOOD, _LATEST = 25, 200
-_CANDIDATES = int(__import__('os').environ.get('CAND', '24'))
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -40,7 +41,7 @@ class TpeOracle(Learner):
         seed = self.next_seed()
         if not len(self.axes):
             return {}
-        if len(self.losses) < _STARTUP:
+        if len(self.told) < _STARTUP:
             return self.spread_out()
         sampler = _sampler(seed)
         history = self._history()
@@ -62,10 +63,10 @@ class TpeOracle(Learner):
 
     @cached_property
     def _ended(self) -> list[FrozenTrial]:
-        order, lessons = np.argsort(self.losses, kind="stable"), self.lessons()
+        order = np.argsort(self.losses, kind="stable")
         kept = sorted({*order[:_GOOD].tolist(), *range(max(0, len(order) - _LATEST), len(order))})
         return [
-            self._entry(at, TrialState.COMPLETE, float(self.losses[index]), lessons[index].values)
+            self._entry(at, TrialState.COMPLETE, float(self.losses[index]), self.told[index].values)
             for at, index in enumerate(kept)
         ]
 
@@ -74,7 +75,8 @@ class TpeOracle(Learner):
     ) -> FrozenTrial:
         active = [axis for axis in self.axes.axes if axis.name in values]
         params = {axis.name: _place(axis, values[axis.name]) for axis in active}
-        return _frozen(number, state, loss, params, {axis.name: self._distributions[axis.name] for axis in active})
+        distributions = {axis.name: self._distributions[axis.name] for axis in active}
+        return _frozen(number, state, loss, params, distributions)
 
     @cached_property
     def _distributions(self) -> dict[str, BaseDistribution]:
@@ -100,7 +102,9 @@ class _Rows(InMemoryStorage):
 def _sampler(seed: int) -> TPESampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, n_startup_trials=0, multivariate=True, group=True, n_ei_candidates=_CANDIDATES)
+        return TPESampler(
+            seed=seed, n_startup_trials=0, n_ei_candidates=_CANDIDATES, multivariate=True, group=True
+        )
 
 
 def _frozen(
@@ -121,9 +125,8 @@ def _distribution(axis: Axis) -> BaseDistribution:
     return CategoricalDistribution(tuple(range(axis.count)))
 
 
-def _place(axis: Axis, value: Any) -> float | int:
-    share = axis.share(value)
-    return share if axis.count is None else int(share * axis.count)
+def _place(axis: Axis, value: Value) -> float | int:
+    return axis.share(value) if axis.count is None else axis.index(value)
 
 
 def _share(axis: Axis, place: Any) -> float:
