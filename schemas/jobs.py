@@ -213,7 +213,8 @@ class JobChangeSchema(StrictSchema):
     name = name_field()
     labels = labels_field()
     budget = Nested(
-        BudgetFields(partial=True),
+        # By their names: a plateau is given whole.
+        BudgetFields(partial=tuple(BudgetFields().fields)),
         metadata={"description": "What is left out stays; a job that has ended goes on if it gets more."},
     )
 

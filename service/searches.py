@@ -56,6 +56,7 @@ def resume(job_id: str) -> tuple[Job, int, dict[str, str]]:
 @blueprint.response(HTTPStatus.OK, JobSchema)
 def change(changes: dict[str, Any], job_id: str) -> tuple[Job, int, dict[str, str]]:
     """Rename or relabel a job, or change its budget; one that has ended goes on if it is given more."""
+    jobs.hold(context.session(), job_id)
     job = _existing(job_id)
     budget = changes.pop("budget", None)
     if changes:
@@ -78,7 +79,7 @@ def _change_budget(job: Job, budget: Mapping[str, Any]) -> None:
 def clone(job_id: str) -> tuple[Job, int, dict[str, str]]:
     """A new job from this one's resolved spec, with the changes in the body (RFC 7396) laid over it."""
     job = _existing(job_id)
-    patch = read_json(request) if request.content_length else {}
+    patch = read_json(request) if request.get_data() else {}
     if not isinstance(patch, dict):
         raise invalid({"": [Message("invalid_type", "Must be an object.")]})
     return accepted(load_spec(merged(job.spec, patch)))

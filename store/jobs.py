@@ -110,6 +110,11 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
     return query
 
 
+def hold(session: Session, job_id: str) -> None:
+    """Nobody else changes the job before this commits."""
+    session.execute(select(JobRow.id).where(JobRow.id == job_id).with_for_update())
+
+
 def describe(session: Session, job_id: str, spec: JobSpec) -> None:
     """Gives a job another name and other labels: those of the spec."""
     said = {"name": spec.name, "labels": dict(spec.labels), "spec": spec.resolved, "spec_digest": spec.digest}

@@ -162,6 +162,9 @@ def test_what_is_anothers_is_not_found_on_any_route(
         ("GET", f"/v1/datasets/{dataset}"),
         ("DELETE", f"/v1/datasets/{dataset}"),
         ("POST", f"/v1/jobs/{job}/trials/0:cancel"),
+        ("POST", f"/v1/jobs/{job}:pause"),
+        ("POST", f"/v1/jobs/{job}:resume"),
+        ("POST", f"/v1/jobs/{job}:clone"),
         ("POST", f"/v1/jobs/{job}:cancel"),
     ]
     for method, path in routes:

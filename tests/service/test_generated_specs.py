@@ -189,7 +189,9 @@ def said(spec: Json) -> Iterator[str]:
 def said_of_search(search: Json) -> Iterator[str]:
     yield from [one for _, one in leaves(search) if isinstance(one, str)]
     yield from [name for name in ("enqueue",) if any(searched({"search": search}).get(name, []))]
-    yield from [name for name in ("order", "then") if searched({"search": search}).get(name) or search.get(name)]
+    yield from [
+        name for name in ("order", "then") if searched({"search": search}).get(name) or search.get(name)
+    ]
 
 
 def said_of_open(section: str, value: Json) -> Iterator[str]:
