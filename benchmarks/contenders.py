@@ -104,7 +104,8 @@ def keras_tuners(kind: type[keras_tuner.Oracle], **options: Any) -> Search:
                     break
                 values = trial.hyperparameters.values
                 epochs = values.get("tuner/epochs", EPOCHS)
-                score = problem.evaluate(values, epochs)
+                own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+                score = problem.evaluate(own, epochs)
                 tell_keras_tuner(oracle, trial, score)
                 spent += epochs - values.get("tuner/initial_epoch", 0)
                 steps.append((spent / EPOCHS, score))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from benchmarks import cnn_table
+from benchmarks.cnn_table import EPOCHS
 from schemas.distributions import Choice, Distribution, FloatRange, Value
 from schemas.objective import Objective
 from schemas.spaces import Hyperparameter, Space
@@ -130,7 +131,7 @@ def functions() -> list[Problem]:
 def table() -> Problem:
     """Real CNNs on MNIST; see `cnn_table`."""
     curves, spec = cnn_table.load(), cnn_table.spec()
-    best = max(score for curve in curves.values() if (score := curve.score()) is not None)
+    best = max(score for curve in curves.values() if (score := curve.score(EPOCHS)) is not None)
 
     def evaluate(values: Values, epochs: int) -> float | None:
         return curves[cnn_table.key(values)].score(epochs)

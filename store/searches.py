@@ -192,7 +192,8 @@ def change_budget(session: Session, job_id: str, spec: JobSpec) -> None:
     if now.is_terminal:
         _reopen(row)
     session.flush()
-    turns.rejoin(session, job_id)
+    if now.is_terminal:
+        turns.rejoin(session, job_id)
 
 
 def _budget(row: JobRow) -> Budget:

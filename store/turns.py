@@ -38,9 +38,8 @@ def taken(session: Session, job_id: str) -> None:
 
 
 def rejoin(session: Session, job_id: str) -> None:
-    """A job that comes (back) to the search is owed nothing for the time before."""
+    """A job that comes (back) to the search neither is owed anything for the time before, nor owes it."""
     others = (JobRow.state.in_(_SEARCHING), JobRow.id != job_id)
     least = session.scalar(select(func.min(JobRow.turn)).where(*others))
     if least is not None:
-        mine = (JobRow.id == job_id, JobRow.turn < least)
-        updated(session, update(JobRow).where(*mine).values(turn=least))
+        updated(session, update(JobRow).where(JobRow.id == job_id).values(turn=least))

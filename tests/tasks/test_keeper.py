@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,29 @@ def test_deaf_work_ends_with_its_process(tmp_path: Path, case: str, words: str |
     )
     assert (ran.returncode, ran.stdout.count("went on")) == (1, 0), ran.stderr
     assert (file.read_text() if file.exists() else None) == words
+
+
+def test_a_pause_is_for_the_end_of_an_epoch_not_for_now() -> None:
+    keeper = _keeper(Renewals())
+    keeper.told("paused")
+    keeper.check()
+    assert keeper.is_pausing
+    keeper.told(None)
+    assert not keeper.is_pausing, "the job was resumed before the trial noticed"
+
+
+def test_what_ends_the_work_for_good_comes_before_a_pause() -> None:
+    keeper = _keeper(Renewals())
+    keeper.told("paused")
+    keeper.told("cancelled")
+    keeper.told(None)
+    assert isinstance(_raised(keeper), Stopped)
+    assert not keeper.is_pausing
+
+
+def test_work_that_pauses_is_not_killed_for_taking_its_time() -> None:
+    quick = replace(SETTINGS, stop_seconds=0.1)
+    with Keeper(quick, Renewals("paused"), lambda reason: None) as keeper:
+        wait_until(lambda: keeper.is_pausing, 10, "it is told")
+        time.sleep(1.5)
+        keeper.check()

@@ -12,11 +12,13 @@ import pytest
 from schemas.datasets import Dataset, LabelClass
 from schemas.problems import Unavailable
 from schemas.states import JobState, TrialState
+from schemas.trials import Effort, Suggestion
 from store import datasets, jobs, searches, trials
 from store.blobs import sha256_of
 from store.database import Database
 from store.ids import new_id
 from tasks.context import Context
+from tasks.plan import plan
 from tasks.trial import run_trial
 from tests.conftest import wait_until
 from tests.store.makers import (
@@ -230,3 +232,136 @@ def test_nothing_is_left_in_the_scratch_folder(sqlite_context: Context) -> None:
     job_id = _job(context.database, result={"refit": False})
     run_trial(context, job_id, 0)
     assert list(context.scratch.iterdir()) == []
+
+
+def _pause(context: Context, job_id: str) -> None:
+    with context.database.write() as session:
+        searches.pause(session, job_id)
+
+
+def _resume(context: Context, job_id: str) -> None:
+    with context.database.write() as session:
+        searches.resume(session, job_id)
+
+
+def _epochs(context: Context, job_id: str, number: int) -> list[int]:
+    return [epoch.epoch for epoch in trial_of(context.database, job_id, number).epochs or []]
+
+
+LONG: dict[str, Any] = {"training": {"epochs": 40, "batch_size": 64}}
+
+
+def test_a_paused_trial_goes_on_from_its_last_epoch(context: Context) -> None:
+    job_id = _job(context.database, **LONG, result={"refit": False})
+    _while_it_runs(context, job_id, lambda: _pause(context, job_id))
+    held = trial_of(context.database, job_id, 0)
+    assert (held.state, held.attempt, held.score) == (TrialState.PENDING, 1, None)
+    seen = [epoch.epoch for epoch in held.epochs or []]
+    assert 0 < len(seen) < 40
+    assert not run_trial(context, job_id, 0), "a paused job's trials are nobody's"
+    _resume(context, job_id)
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert (trial.state, trial.attempt) == (TrialState.COMPLETED, 2)
+    assert _epochs(context, job_id, 0) == list(range(1, 41))
+    assert (trial.epochs or [])[: len(seen)] == held.epochs
+    assert trial.score == max(epoch.metrics["val_accuracy"] or 0 for epoch in trial.epochs or [])
+
+
+def test_a_state_that_is_gone_only_costs_time(sqlite_context: Context) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, **LONG)
+    _while_it_runs(context, job_id, lambda: _pause(context, job_id))
+    path = trial_row(context.database, job_id, 0).checkpoint
+    assert path is not None
+    context.blobs.delete(path)
+    _resume(context, job_id)
+    run_trial(context, job_id, 0)
+    assert trial_of(context.database, job_id, 0).state == TrialState.COMPLETED
+    assert _epochs(context, job_id, 0) == list(range(1, 41))
+
+
+def _planned(context: Context, job_id: str, *efforts: Effort) -> None:
+    with context.database.write() as session:
+        values = {"training.learning_rate": 0.005}
+        trials.create(session, job_id, 0, [Suggestion(values, effort) for effort in efforts])
+
+
+def test_a_promoted_trial_trains_the_epochs_that_its_parent_has_not(sqlite_context: Context) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, 0, training={"epochs": 6, "learning_rate": 0.005, "batch_size": 64})
+    _planned(context, job_id, Effort(until_epoch=2), Effort(until_epoch=4, parent=0), Effort(parent=1))
+    for number in range(3):
+        run_trial(context, job_id, number)
+    assert [_epochs(context, job_id, number) for number in range(3)] == [[1, 2], [3, 4], [5, 6]]
+    curve = [
+        epoch.metrics["loss"] or 9.0
+        for number in range(3)
+        for epoch in trial_of(context.database, job_id, number).epochs or []
+    ]
+    assert curve == sorted(curve, reverse=True), "what was learned is kept from trial to trial"
+    assert [trial_row(context.database, job_id, number).checkpoint is None for number in range(3)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_share_of_the_data_is_seen_in_the_coarse_stage(sqlite_context: Context) -> None:
+    context = sqlite_context
+    job_id = _job(context.database, 0, training={"epochs": 2, "learning_rate": 0.005, "batch_size": 64})
+    _planned(context, job_id, Effort(until_epoch=1, data_share=0.1), Effort(parent=0))
+    for number in range(2):
+        run_trial(context, job_id, number)
+    few, all_ = (trial_of(context.database, job_id, number) for number in range(2))
+    assert [_epochs(context, job_id, number) for number in range(2)] == [[1], [2]]
+    assert (few.score or 1) < (all_.score or 0)
+
+
+def test_a_stopping_rule_ends_a_hopeless_trial(sqlite_context: Context) -> None:
+    context = sqlite_context
+    rule = {"algorithm": "random", "stopping": {"rule": "asha", "grace_epochs": 1, "factor": 2}}
+    job_id = _job(context.database, 0, search=rule, training={**OPEN_RATE, "epochs": 6})
+    with context.database.write() as session:
+        found = [Suggestion({"training.learning_rate": rate}) for rate in (0.01, 1e-7)]
+        trials.create(session, job_id, 0, found)
+    for number in range(2):
+        run_trial(context, job_id, number)
+    good, bad = (trial_of(context.database, job_id, number) for number in range(2))
+    assert (good.state, _epochs(context, job_id, 0)) == (TrialState.COMPLETED, [1, 2, 3, 4, 5, 6])
+    assert (bad.state, bad.stop_reason, _epochs(context, job_id, 1)) == (TrialState.STOPPED, "asha", [1])
+    assert bad.score is not None
+
+
+OPEN_RATE: dict[str, Any] = {
+    "learning_rate": {"type": "float", "min": 1e-7, "max": 1e-2},
+    "batch_size": 256,
+}
+
+
+def test_the_epochs_of_a_budget_are_not_exceeded(sqlite_context: Context) -> None:
+    context = sqlite_context
+    budget = {"max_trials": 5, "max_epochs": 3}
+    job_id = _job(context.database, 2, budget=budget, training={"epochs": 10_000, "batch_size": 256})
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert (trial.state, trial.stop_reason) == (TrialState.STOPPED, "budget_exhausted")
+    assert (_epochs(context, job_id, 0), trial.score is not None) == ([1, 2, 3], True)
+    assert trial_of(context.database, job_id, 1).state == TrialState.CANCELLED
+    assert not run_trial(context, job_id, 1)
+
+
+def test_a_range_test_is_a_curve_and_no_model(sqlite_context: Context, messages: Messages) -> None:
+    context = sqlite_context
+    search = {"algorithm": "lr_range_test", "steps": 40}
+    job_id = _job(context.database, 0, search=search)
+    _planned(context, job_id, Effort(stage={"name": "range_test"}))
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert (trial.state, trial.score, trial.error) == (TrialState.COMPLETED, None, None)
+    assert trial.range_test is not None
+    assert 20 <= len(trial.range_test["points"]) <= 40
+    messages()
+    plan(context, job_id)
+    assert state_of(context.database, job_id) == JobState.SUCCEEDED
+    assert messages() == []

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from schemas.distributions import FloatRange
+from schemas.distributions import Choice, Distribution, FloatRange
 from schemas.search import RangeTest
 from schemas.searching import LEARNING_RATE
 from schemas.spaces import Space
@@ -45,9 +45,13 @@ def narrowed(space: Space, test: Trial) -> Space:
     )
 
 
-def _within(given: FloatRange, low: float, high: float) -> FloatRange:
+def _within(given: FloatRange, low: float, high: float) -> Distribution:
+    """The part of a range that the test suggests, on its own steps if it has any."""
+    if given.step is not None:
+        steps = [value for value in given.grid_values() if low <= float(value) <= high]
+        return Choice(None, given.when, steps, True, otherwise=given.otherwise) if steps else given
     low, high = max(low, given.min), min(high, given.max)
     if not 0 < low < high:
         return given
     kept = given.default if given.default is not None and low <= float(given.default) <= high else None
-    return replace(given, min=low, max=high, step=None, sampling="log", default=kept)
+    return replace(given, min=low, max=high, sampling="log", default=kept)
