@@ -1,4 +1,4 @@
-"""The trial cache: an equal trial of the project lends its result, and its epochs, which were trained once."""
+"""The trial cache: an equal trial of the project lends its result, and its epochs, trained only once."""
 
 from typing import Any
 

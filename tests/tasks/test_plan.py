@@ -7,8 +7,8 @@ import pytest
 
 from schemas.jobs import Job
 from schemas.states import JobState, StopReason, TrialState
-from schemas.trials import Suggestion
-from store import jobs, trials
+from schemas.trials import Epoch, Suggestion
+from store import jobs, searches, trials
 from store.database import clock
 from tasks.context import Context
 from tasks.plan import plan, time_limit
@@ -24,6 +24,7 @@ from tests.store.makers import (
     running_job,
     set_job,
     set_state,
+    set_trial,
     state_of,
     trial_of,
     work_of,
@@ -244,10 +245,127 @@ def test_the_hard_limit_is_long_after_the_trials_own(context: Context) -> None:
     assert time_limit(context, new_spec()) is None
 
 
-@pytest.mark.parametrize("algorithm", ["random", "grid"])
-def test_every_algorithm_is_planned(context: Context, algorithm: str) -> None:
-    job_id = new_job(context.database, **THREE, search={"algorithm": algorithm}, budget=_budget())
+FIXED: dict[str, Any] = {**THREE, "search": {"algorithm": "grid", "reuse": True}}
+
+
+def _ended(context: Context, scores: Sequence[float | None], **changes: Any) -> str:
+    """A job all of whose trials have ended so."""
+    given = {**THREE, "search": {"algorithm": "grid"}, "budget": _budget(), **changes}
+    job_id = new_job(context.database, **given)
+    for _ in range(3):
+        plan(context, job_id)
+        _run(context, job_id, scores)
+        scores = scores[2:]
+    return job_id
+
+
+def test_equal_trials_of_other_jobs_are_not_trained_again(context: Context, messages: Messages) -> None:
+    first = _ended(context, [0.1, 0.2, 0.3])
+    messages()
+    job_id = new_job(context.database, **FIXED, budget=_budget())
     plan(context, job_id)
-    made = [dict(trial.hyperparameters) for trial in work_of(context.database, job_id).trials]
-    assert len(made) == 2
-    assert made[0] != made[1]
+    job = _job(context, job_id)
+    found = [trial_of(context.database, job_id, number) for number in range(3)]
+    assert (job.state, job.progress.reused, job.progress.epochs) == (JobState.FINISHING, 3, 0)
+    assert [trial.score for trial in found] == [0.1, 0.2, 0.3]
+    assert [trial.reused for trial in found] == [{"job": first, "trial": number} for number in range(3)]
+    assert messages() == [("finish", [job_id])]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"training": {"epochs": 2}},
+        {"split": {"validation": 0.3}},
+        {"preprocessing": {"scaling": "none"}},
+        {"objective": {"metric": "val_loss"}},
+        {"search": {"algorithm": "grid"}},
+    ],
+)
+def test_trials_that_could_come_to_another_result_are_trained(
+    context: Context, messages: Messages, change: dict[str, Any]
+) -> None:
+    _ended(context, [0.1, 0.2, 0.3])
+    messages()
+    job_id = new_job(context.database, **{**FIXED, "budget": _budget(), **change})
+    plan(context, job_id)
+    assert messages() == [("trial", [job_id, 0]), ("trial", [job_id, 1])]
+
+
+def test_only_what_was_trained_to_its_end_is_reused(context: Context, messages: Messages) -> None:
+    _ended(context, [None, 0.2, None])
+    messages()
+    job_id = new_job(context.database, **FIXED, budget=_budget())
+    plan(context, job_id)
+    assert _job(context, job_id).progress.reused == 1
+    assert sorted(messages()) == [("trial", [job_id, 0]), ("trial", [job_id, 2])]
+
+
+def test_a_warm_start_is_told_what_an_earlier_job_found(context: Context) -> None:
+    """A model-based search that knows where the best values lie goes there at once."""
+    rate = {"learning_rate": {"type": "float", "min": 0.001, "max": 1.0}, "epochs": 1}
+    given: dict[str, Any] = {"model": {"family": "mlp"}, "training": rate}
+    earlier = new_job(context.database, **given, budget={"max_trials": 40, "parallel_trials": 40})
+    plan(context, earlier)
+    for trial in work_of(context.database, earlier).trials:
+        found = float(trial.hyperparameters["training.learning_rate"])
+        complete(context.database, claim(context.database, earlier, trial.number), score=1 - abs(found - 0.7))
+    search = {"algorithm": "bayesian", "warm_start": [earlier]}
+    job_id = new_job(context.database, **given, search=search, budget={"max_trials": 5, "parallel_trials": 1})
+    plan(context, job_id)
+    [first] = work_of(context.database, job_id).trials
+    assert abs(float(first.hyperparameters["training.learning_rate"]) - 0.7) < 0.1
+
+
+def test_a_search_that_gets_no_better_ends(context: Context) -> None:
+    rate = {"learning_rate": {"type": "float", "min": 0.001, "max": 1.0}, "epochs": 1}
+    budget = {"max_trials": 50, "parallel_trials": 1, "plateau": {"trials": 3, "min_delta": 0.01}}
+    job_id = new_job(context.database, training=rate, budget=budget)
+    for score in (0.1, 0.5, 0.505, 0.2, 0.3, 0.4):
+        plan(context, job_id)
+        _run(context, job_id, [score])
+    plan(context, job_id)
+    job = _job(context, job_id)
+    assert (job.state, job.stop_reason, job.progress.completed) == (JobState.FINISHING, "plateau", 5)
+
+
+def test_the_epochs_of_a_budget_end_the_search(context: Context) -> None:
+    job_id = new_job(context.database, budget=_budget(max_trials=9, parallel_trials=1, max_epochs=2))
+    plan(context, job_id)
+    claimed = claim(context.database, job_id, 0)
+    with context.database.write() as session:
+        for epoch in (1, 2):
+            trials.report(session, claimed.lease, Epoch(epoch, 0.1, 0.1, {"val_accuracy": 0.5}), LONG)
+    complete(context.database, claimed)
+    plan(context, job_id)
+    assert _job(context, job_id).stop_reason == "budget_exhausted"
+
+
+def test_seconds_on_gpus_are_counted_and_end_the_search(context: Context) -> None:
+    """There is none here: the rows say that the trial ran on one."""
+    job_id = new_job(context.database, budget=_budget(max_trials=9, parallel_trials=1, max_gpu_seconds=60))
+    plan(context, job_id)
+    claimed = claim(context.database, job_id, 0)
+    complete(context.database, claimed, device="GPU:0")
+    plan(context, job_id)
+    assert work_of(context.database, job_id).in_flight == 1, "a moment is not a minute"
+    complete(context.database, claim(context.database, job_id, 1), device="GPU:0")
+    set_trial(context.database, job_id, 1, start_time=clock() - 61)
+    plan(context, job_id)
+    assert _job(context, job_id).stop_reason == "budget_exhausted"
+
+
+def test_a_job_that_is_given_more_goes_on_with_all_that_it_knew(context: Context, messages: Messages) -> None:
+    job_id = _ended(context, [0.1, 0.2, 0.3], budget=_budget(max_trials=2))
+    set_state(context.database, job_id, JobState.SUCCEEDED)
+    before = work_of(context.database, job_id).trials
+    with context.database.write() as session:
+        more = new_spec(**{**THREE, "search": {"algorithm": "grid"}, "budget": _budget(max_trials=9)})
+        searches.change_budget(session, job_id, more)
+    messages()
+    plan(context, job_id)
+    after = work_of(context.database, job_id).trials
+    assert after[:2] == before
+    assert [dict(trial.hyperparameters) for trial in after[2:]] == [{"model.filters": 8}]
+    assert messages() == [("trial", [job_id, 2])]

@@ -1,9 +1,13 @@
 """Reconcile: puts right what went wrong without a word, whatever one row may do."""
 
+from pathlib import Path
+
+import pytest
 from sqlalchemy import text, update
 
+from schemas.problems import Unavailable
 from schemas.states import JobState, StopReason, TrialState
-from store import jobs, workers
+from store import jobs, searches, workers
 from store.database import Database, clock
 from store.tables import WorkerRow
 from store.workers import Worker
@@ -212,3 +216,34 @@ def test_workers_that_are_gone_are_forgotten(context: Context) -> None:
 def test_with_nothing_to_do_it_does_nothing(context: Context, messages: Messages) -> None:
     reconcile(context)
     assert messages() == []
+
+
+def test_states_that_nothing_goes_on_from_are_deleted(context: Context, tmp_path: Path) -> None:
+    """Of jobs that have ended, and of trials whose continuation has; not of those that are waited for."""
+    ended, running = running_job(context.database, 1), running_job(context.database, 3)
+    file = tmp_path / "state"
+    file.write_bytes(b"state")
+    for job_id, number in ((ended, 0), (running, 0), (running, 1)):
+        context.blobs.put(f"{job_id}-{number}", file)
+        set_trial(context.database, job_id, number, checkpoint=f"{job_id}-{number}")
+    set_job(context.database, ended, state=JobState.CANCELLED)
+    set_trial(context.database, running, 2, parent=0, state=TrialState.COMPLETED)
+    reconcile(context)
+    kept = [trial_row(context.database, *one).checkpoint for one in ((ended, 0), (running, 0), (running, 1))]
+    assert kept == [None, None, f"{running}-1"]
+    context.blobs.fetch(f"{running}-1", tmp_path / "kept")
+    with pytest.raises(Unavailable):
+        context.blobs.fetch(f"{running}-0", tmp_path / "gone")
+
+
+def test_a_paused_job_is_left_in_peace(context: Context, messages: Messages) -> None:
+    job_id = running_job(context.database, 2)
+    set_trial(context.database, job_id, 0, sent_at=0.0)
+    with context.database.write() as session:
+        searches.pause(session, job_id)
+    reconcile(context)
+    assert messages() == []
+    with context.database.write() as session:
+        searches.resume(session, job_id)
+    reconcile(context)
+    assert sorted(messages()) == [("trial", [job_id, 0]), ("trial", [job_id, 1])]
