@@ -29,8 +29,12 @@ class Running:
 
 
 @contextmanager
-def service(*options: str) -> Iterator[Running]:
-    """`tuneserve-server up` in a temporary folder, ready, and gone afterwards."""
+def service(*options: str, **settings: str) -> Iterator[Running]:
+    """`tuneserve-server up` in a temporary folder, ready, and gone afterwards.
+
+    Args:
+        settings: by the names that they have in the environment.
+    """
     with tempfile.TemporaryDirectory(prefix="tns-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         log = folder / "up.log"
@@ -38,7 +42,7 @@ def service(*options: str) -> Iterator[Running]:
         command = [server, "up", "--data", folder / "data", "--port", "0", *options]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("TUNESERVE_")}
         with log.open("w") as stream:
-            process = subprocess.Popen(command, stderr=stream, env=clean)
+            process = subprocess.Popen(command, stderr=stream, env={**clean, **settings})
         try:
             url = _url(log, process)
             key = (folder / "data" / "admin.key").read_text().strip()

@@ -1,5 +1,6 @@
 """What a spec means for a data set: whether they fit together, and what the job would cost."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from schemas.models.transfer import Transfer, may_be_job
 from schemas.preprocessing import Preprocessing
 from schemas.problems import Message, fault
 from schemas.recipe import leaves, model_of
+from schemas.search import CoarseToFineSearch, GridSearch, RangeTest
 from schemas.specs import JobSpec
 
 # Below so many images of a class in validation, one image moves the score of the class by a tenth.
@@ -69,13 +71,10 @@ def estimate(
     if smallest > max_parameters:
         text = f"The smallest model has {smallest:,} parameters; at most {max_parameters:,} are allowed."
         raise ValidationError({"model": [Message("model_too_large", text)]})
-    size = spec.space.size()
-    if spec.search.algorithm == "grid":
-        size = spec.space.grid_size()
-    trials = spec.budget.max_trials if size is None else min(spec.budget.max_trials, size)
+    trials, epochs = _work(spec)
     return Estimate(
         trials=trials,
-        epochs=trials * spec.split.folds * int(highest(spec.document["training"]["epochs"])),
+        epochs=epochs,
         smallest_parameters=smallest,
         largest_parameters=largest,
         training_images=training,
@@ -91,6 +90,23 @@ def estimate(
             *_split_warnings(spec, dataset),
         ),
     )
+
+
+def _work(spec: JobSpec) -> tuple[int, int]:
+    """(trials, epochs in all of them), at most: stopping rules, failures and successive halving save some."""
+    search, trials = spec.search, spec.budget.max_trials
+    each = spec.split.folds * int(highest(spec.document["training"]["epochs"]))
+    if isinstance(search, RangeTest):
+        trials = 1 if search.then is None else trials
+        epochs = 1 + (trials - 1) * each
+    elif isinstance(search, CoarseToFineSearch):
+        coarse = search.coarse_trials(trials)
+        epochs = coarse * max(1, math.ceil(search.coarse.epochs * each)) + (trials - coarse) * each
+    else:
+        size = spec.space.grid_size() if isinstance(search, GridSearch) else spec.space.size()
+        trials = trials if size is None else min(trials, size)
+        epochs = trials * each
+    return trials, min(epochs, spec.budget.max_epochs or epochs)
 
 
 def _shares(spec: JobSpec, dataset: Dataset) -> tuple[int, int, int]:
@@ -137,7 +153,7 @@ def _knowing(model: Model, earlier: EarlierNet | None) -> Model:
 
 
 def _grid_warnings(spec: JobSpec) -> Iterator[dict[str, Any]]:
-    if spec.search.algorithm != "grid":
+    if not isinstance(spec.search, GridSearch):
         return
     size = spec.space.grid_size()
     if size > spec.budget.max_trials:

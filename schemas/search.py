@@ -1,5 +1,6 @@
 """How to search: the table of algorithms, each with its options."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -110,6 +111,10 @@ class CoarseToFineSearch(Search):
     algorithm = "coarse_to_fine"
     coarse: Coarse
     fine: Fine
+
+    def coarse_trials(self, max_trials: int) -> int:
+        """How many trials the first stage has; both have one at least, if there are two."""
+        return max(1, min(math.ceil(self.coarse.trials * max_trials), max_trials - 1))
 
 
 @dataclass(frozen=True)

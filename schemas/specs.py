@@ -141,7 +141,7 @@ class JobSpecSchema(StrictSchema):
     priority = Integer(
         load_default=5,
         validate=Between(0, 9),
-        metadata={"description": "Kept with the job; the highest is 9."},
+        metadata={"description": "Of two jobs, one that is higher by 1 has twice the turns at the slots."},
     )
     dataset = String(
         required=True,

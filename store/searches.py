@@ -72,7 +72,9 @@ class Spent:
 def spent(session: Session, job_id: str) -> Spent:
     lasted = seconds_between(TrialRow.start_time, func.coalesce(TrialRow.end_time, clock()))
     on_gpu = (TrialRow.job_id == job_id, TrialRow.device.like("GPU%"))
-    seconds = session.scalar(select(func.coalesce(func.sum(lasted), 0.0)).where(*on_gpu))
+    # One that was put back waits on no device.
+    begun = TrialRow.state != TrialState.PENDING
+    seconds = session.scalar(select(func.coalesce(func.sum(lasted), 0.0)).where(*on_gpu, begun))
     return Spent(curves.count(session, job_id), float(seconds or 0.0))
 
 

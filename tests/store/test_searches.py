@@ -408,6 +408,15 @@ class TestSpent:
         spent = work_of(database, job_id).spent
         assert (spent.epochs, spent.gpu_seconds) == (3, pytest.approx(50, abs=5))
 
+    def test_a_trial_that_was_put_back_is_on_no_gpu(self, database: Database) -> None:
+        job_id = running_job(database, 1)
+        claimed = claim(database, job_id, 0)
+        report(database, claimed, 1, "GPU: one")
+        set_trial(database, job_id, 0, start_time=clock() - 100)
+        pause(database, job_id)
+        put_back(database, claimed, "checkpoints/a")
+        assert work_of(database, job_id).spent.gpu_seconds == 0
+
     @pytest.mark.parametrize(
         ("limits", "spent"),
         [

@@ -56,8 +56,9 @@ class CoarseToFineOracle(RebuiltOracle):
 
     @property
     def _coarse_trials(self) -> int:
-        share = math.ceil(self._coarse.trials * self.spec.budget.max_trials)
-        return max(1, min(share, self.spec.budget.max_trials - 1))
+        search = self.spec.search
+        assert isinstance(search, CoarseToFineSearch)
+        return search.coarse_trials(self.spec.budget.max_trials)
 
     def _coarse_suggestion(self, coarse: Sequence[Trial]) -> Suggestion:
         algorithm = _search(self._coarse.algorithm, self.spec.search)
