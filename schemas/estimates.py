@@ -227,7 +227,9 @@ def _training_warnings(spec: JobSpec, training: int) -> Iterator[dict[str, Any]]
 
 def _rates(spec: JobSpec) -> Iterator[tuple[str, Any]]:
     model, section = spec.document["model"], spec.document["training"]
-    yield "/training/learning_rate", section["learning_rate"]
+    if not isinstance(spec.search, RangeTest):
+        # A range test finds out which rates are too high.
+        yield "/training/learning_rate", section["learning_rate"]
     yield "/training/schedule/high", section["schedule"].get("high")
     yield "/model/fine_tune_learning_rate", model.get("fine_tune_learning_rate")
 

@@ -120,8 +120,29 @@ WANTED: list[tuple[str, str, Callable[[JobSpec], bool]]] = [
     ("001", "random search", lambda s: s.search.algorithm == "random"),
     (
         "001",
-        "coarse ranges, few epochs, fewer images",
-        lambda s: values(s, EPOCHS)[0] in (1, 2, 3) and s.split.validation >= 0.5 and RATE in opened(s),
+        "coarse ranges, few epochs, fewer images, then a narrow search with all of them",
+        lambda s: (
+            s.search.algorithm == "coarse_to_fine"
+            and s.search.coarse.epochs <= 0.25
+            and s.search.coarse.data <= 0.5
+            and RATE in opened(s)
+        ),
+    ),
+    (
+        "000",
+        "a learning-rate range test, and a search inside what it suggests",
+        lambda s: s.search.algorithm == "lr_range_test" and s.search.then is not None,
+    ),
+    ("001", "known good values enqueued", lambda s: len(s.search.enqueue) > 1),
+    ("002", "Keras Tuner's Bayesian search", lambda s: s.search.algorithm == "bayesian"),
+    ("002", "Keras Tuner's Hyperband", lambda s: s.search.algorithm == "hyperband"),
+    (
+        "002",
+        "random first, then a grid around the best",
+        lambda s: (
+            s.search.algorithm == "coarse_to_fine"
+            and (s.search.coarse.algorithm, s.search.fine.algorithm) == ("random", "grid")
+        ),
     ),
     ("001", "known good values first", lambda s: set(defaults(s)) == opened(s) and len(s.space) > 2),
     (

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from sqlalchemy import update
 
 from schemas.models import FAMILIES
 from schemas.models.kinds import LAYERS
@@ -17,8 +18,9 @@ from schemas.search import ALGORITHMS, SEARCHES
 from schemas.specs import load_spec
 from schemas.stopping import RULES
 from schemas.tunables import DISTRIBUTIONS
+from store.tables import TrialRow
 from tests.conftest import Api
-from tests.service.rows import add_trials, complete, npz, posted, upload
+from tests.service.rows import add_trials, complete, npz, posted, services, upload
 from tests.specs import checker
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -1140,6 +1142,46 @@ def test_answers_fit_their_published_schemas(
         assert [(path, error.message) for error in found] == []
     validated = api.post("/v1/jobs:validate", json=spec).json
     assert schema_of(document, "/v1/jobs:validate", "post", "200").is_valid(validated)
+
+
+def test_answers_of_steering_fit_their_published_schemas(
+    api: Api, document: dict[str, Any], spec: dict[str, Any]
+) -> None:
+    path = f"/v1/jobs/{posted(api, spec)['id']}"
+    changed = api.request("PATCH", path, json={"budget": {"max_epochs": 5, "plateau": {"trials": 2}}})
+    answers = {("", "patch"): changed} | {
+        (f":{what}", "post"): api.post(f"{path}:{what}") for what in ("pause", "resume", "clone", "cancel")
+    }
+    for (what, method), answer in answers.items():
+        published = schema_of(document, f"/v1/jobs/{{job_id}}{what}", method, str(answer.status_code))
+        assert [(what, error.message) for error in published.iter_errors(answer.json)] == []
+
+
+def test_a_trial_with_all_that_there_is_fits_its_published_schema(
+    app: Flask, api: Api, document: dict[str, Any], spec: dict[str, Any]
+) -> None:
+    job = posted(api, spec)["id"]
+    stage, range_test = {"name": "range_test"}, {"points": [[1e-7, None, 2.3]], "suggested": None}
+    range_test |= {"steepest": None, "stopped_at": 1.0, "criterion": "Smith 2017"}
+    whole: dict[str, Any] = {
+        "until_epoch": 3,
+        "data_share": 0.5,
+        "parent": 1,
+        "stage": stage,
+        "last_epoch": 3,
+        "stop": "asha",
+        "reused": {"job": "job_x", "trial": 2},
+        "range_test": range_test,
+    }
+    add_trials(app, job, 2)
+    complete(app, job, 0, 0.9)
+    with services(app).database.write() as session:
+        mine = (TrialRow.job_id == job, TrialRow.number == 0)
+        session.execute(update(TrialRow).where(*mine).values(**whole))
+    published = schema_of(document, "/v1/jobs/{job_id}/trials/{number}", "get", "200")
+    trial = api.get(f"/v1/jobs/{job}/trials/0").json
+    assert [error.message for error in published.iter_errors(trial)] == []
+    assert (trial["effort"]["stage"], trial["range_test"]) == (stage, range_test)
 
 
 def test_the_page_works_offline_and_under_a_sub_path(app: Flask) -> None:

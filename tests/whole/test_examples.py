@@ -42,8 +42,8 @@ def cut(name: str) -> dict[str, Any]:
     if name == TRANSFER:
         spec["training"]["epochs"], spec["model"]["frozen_epochs"] = 2, 1
     spec["budget"]["max_trials"] = min(TRIALS.get(name, 2), spec["budget"]["max_trials"])
-    if name not in IN_ORDER:
-        spec["search"]["algorithm"] = "random"
+    if spec["search"]["algorithm"] == "grid" and name not in IN_ORDER:
+        spec["search"] = {"algorithm": "random"}
     if spec["model"]["family"] == "cnn":
         spec["result"] = {"refit": False}
     return spec
