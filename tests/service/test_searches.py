@@ -1,5 +1,6 @@
 """Steering a search: renamed, given more or less, paused, resumed, extended, cloned."""
 
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -385,6 +386,18 @@ def test_changes_are_an_object_in_json(app: Flask, api: Api, job: str) -> None:
     )
     problem(api.post(path, data=b"seed=1"), 415, "unsupported_media_type")
     assert count(app, JobRow) == 1
+
+
+@on_sqlite
+def test_changes_of_a_length_that_is_not_told_are_not_lost(api: Api, job: str) -> None:
+    answer = api.post(
+        f"/v1/jobs/{job}:clone",
+        input_stream=io.BytesIO(b'{"seed": 9}'),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+        headers={"Transfer-Encoding": "chunked"},
+    )
+    assert answer.json["spec"]["seed"] == 9
 
 
 def test_a_clone_under_an_idempotency_key_is_made_once(app: Flask, api: Api, job: str) -> None:

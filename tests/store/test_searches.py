@@ -15,6 +15,7 @@ from tests.store.makers import (
     LONG,
     OVER,
     PROJECT,
+    at_once,
     claim,
     complete,
     job_row,
@@ -116,6 +117,20 @@ class TestPause:
         assert told(database, claimed) == trials.CANCELLED
         resume(database, job_id)
         assert told(database, claimed) == trials.CANCELLED
+
+    def test_no_trial_that_begins_at_that_moment_goes_on_untold(self, database: Database) -> None:
+        job_id = running_job(database, 8)
+
+        def work(number: int) -> None:
+            if number == 4:
+                pause(database, job_id)
+            else:
+                try_to_claim(database, job_id, number)
+
+        at_once(8, work)
+        with database.read() as session:
+            found = [(trial.state, trial.stop_reason) for trial in trials.every(session, job_id)]
+        assert {*found} <= {(TrialState.RUNNING, PAUSED), (TrialState.PENDING, None)}
 
     def test_a_trial_that_ends_meanwhile_has_ended(self, database: Database) -> None:
         job_id = running_job(database, 1)

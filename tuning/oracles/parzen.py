@@ -16,8 +16,8 @@ from tuning.oracles.axes import Axis, Floats
 
 Places = NDArray[np.int_]
 
-# Kernels get narrower with their number, to a hundredth of the axis.
-_NARROWEST = 100
+# Kernels may get narrower with their number, to this share of the axis ("magic clipping", Watanabe 2023).
+_NARROWER, _NARROWEST = 1.5, 0.02
 # Where a mass is too small for a number, the kernel as wide as the space counts alone.
 _LEAST = 1e-300
 
@@ -131,7 +131,7 @@ def _widths(places: Floats) -> Floats:
     if len(places) > 1:
         widths[0], widths[-1] = gaps[1], gaps[-2]
     found = np.empty(len(places))
-    found[order] = np.clip(widths, 1 / min(_NARROWEST, len(places) + 2), 1.0)
+    found[order] = np.clip(widths, max((len(places) + 2) ** -_NARROWER, _NARROWEST), 1.0)
     return found
 
 

@@ -9,7 +9,7 @@ from tuning.oracles.learner import Learner
 from tuning.oracles.parzen import Density
 from tuning.oracles.rebuilt import Values, key_of
 
-_CANDIDATES = 48
+_CANDIDATES = 96
 _STARTUP = 10
 _GOOD_SHARE, _MOST_GOOD = 0.1, 25
 _LATEST = 25
