@@ -36,6 +36,7 @@ from benchmarks.contenders import (
     OF_EPOCHS,
     ORIGINALS,
     OURS,
+    SEED_STRIDE,
     THEIRS,
     Step,
     random_values,
@@ -63,6 +64,7 @@ def edition(contender: str, problem: Problem) -> str:
 @cache
 def _contender_edition(contender: str) -> str:
     packages = [f"{name} {version(name)}" for name in ("keras-tuner", "optuna", "scikit-learn")]
+    packages.append(f"seeds {SEED_STRIDE}")
     own = sorted((ROOT / "tuning" / "oracles").rglob("*.py")) if contender in OURS else []
     return _digest([*(text.encode() for text in packages), *(source.read_bytes() for source in own)])
 
@@ -115,7 +117,7 @@ def regrets(problem: Problem, runs: list[list[Step]], trials: int = max(TRIALS))
 
 
 def print_regrets(some: list[Problem], runs: Runs) -> None:
-    heads = "".join(f"{f'{trials} trials':>29}" for trials in TRIALS)
+    heads = "".join(f"{f'{trials} trials':>33}" for trials in TRIALS)
     print(f"\n{'regret: median (quartiles)':<36}{heads}")
     for problem in some:
         print(f"{problem.name}: {problem.source}; best {problem.optimum:g}")
@@ -125,9 +127,14 @@ def print_regrets(some: list[Problem], runs: Runs) -> None:
 
 
 def _cell(values: list[float]) -> str:
-    # Without interpolation: some may be infinite.
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], method="closest_observation")
-    return f"{f'{middle:.4g} ({low:.3g} to {high:.3g})':>29}"
+    low, middle, high = quartiles(values)
+    return f"{f'{middle:.3g} ({low:.3g} to {high:.3g})':>33}"
+
+
+def quartiles(values: list[float]) -> list[float]:
+    """Without interpolation: some may be infinite."""
+    found: list[float] = np.quantile(values, [0.25, 0.5, 0.75], method="closest_observation").tolist()
+    return found
 
 
 def print_comparison(title: str, versus: Mapping[str, str], some: list[Problem], runs: Runs) -> None:
@@ -138,7 +145,7 @@ def print_comparison(title: str, versus: Mapping[str, str], some: list[Problem],
         if (problem.name, mine) in runs and (problem.name, theirs) in runs:
             a, b = (regrets(problem, runs[problem.name, name]) for name in (mine, theirs))
             worse, better = (mannwhitneyu(a, b, alternative=way).pvalue for way in ("greater", "less"))
-            medians = f"{np.median(a):>10.4g} {np.median(b):>10.4g}"
+            medians = f"{quartiles(a)[1]:>10.3g} {quartiles(b)[1]:>10.3g}"
             line = f"{mine:<10} {theirs:<22} {problem.name:<12} {medians} {worse:>8.3f} {better:>8.3f}"
             print(f"{line}  {_verdict(worse, better)}")
 

@@ -26,6 +26,7 @@ from tuning.spaces import hyperparameters
 Step = tuple[float, float | None]
 Search = Callable[[Problem, int, int], list[Step]]
 
+SEED_STRIDE = 7_919
 # Of a search that ends when it has spent its epochs.
 MANY_TRIALS = 1_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -125,8 +126,9 @@ def keras_tuners_oracle(
     oracle = kind(
         objective=keras_tuner.Objective(problem.objective.metric, direction),
         hyperparameters=hyperparameters(problem.space),
-        # It takes 0 for no seed.
-        seed=seed + 1,
+        # It takes 0 for no seed, and adds 1 for every number that it draws: searches of neighbouring seeds
+        # would try the same configurations, one place on.
+        seed=1 + SEED_STRIDE * seed,
         # Three in a row would end its search.
         max_consecutive_failed_trials=MANY_TRIALS,
         **options,

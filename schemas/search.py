@@ -167,7 +167,8 @@ class _AlgorithmSchema(StrictSchema):
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Search:
         data.pop("algorithm")
-        data |= {name: tuple(data[name]) for name in ("enqueue", "warm_start")}
+        # A job that is named twice has not learned twice.
+        data |= {"enqueue": tuple(data["enqueue"]), "warm_start": tuple(dict.fromkeys(data["warm_start"]))}
         return self.makes(**data)
 
 

@@ -3,17 +3,24 @@
 Optuna keeps the strategy's state, pickled, in its trials. Here it is made again from the scores.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 from cmaes import CMA
 
+from schemas.distributions import Value
 from tuning.oracles.axes import Floats
 from tuning.oracles.learner import Learner
 from tuning.oracles.rebuilt import Values
 
-# The first generation covers the middle of every axis, and can reach its ends.
-_SIGMA = 0.25
+# Optuna's own: the first generation is around the middle of every axis.
+_SIGMA = 1 / 6
+# A configuration is expected to fail when the one most like it has, or as many as this of the five most like
+# it: what is good is often next to what is too large.
+_NEIGHBOURS, _TOO_MANY = 5, 2
+# Ideas that may look as if they would fail before one is taken nevertheless.
+_PATIENCE = 12
 
 
 class CmaesOracle(Learner):
@@ -23,7 +30,14 @@ class CmaesOracle(Learner):
     enqueued, what ends late and what other jobs have found teaches like all else.
     """
 
-    def idea(self) -> Values:
+    def choose(self) -> Values:
+        for _ in range(_PATIENCE):
+            idea = self._idea()
+            if not self._looks_failing(idea):
+                break
+        return idea
+
+    def _idea(self) -> Values:
         row = np.random.default_rng(self.next_seed()).random(len(self.axes))
         if self.ordered.any():
             row[self.ordered] = self._asked()
@@ -50,11 +64,16 @@ class CmaesOracle(Learner):
 
     def _points(self) -> Floats:
         """The ordered axes of all lessons; NaN for what is not active, which is told as the mean."""
-        points = self.rows_told[:, self.ordered].copy()
-        names = [axis.name for axis in self.axes.axes if axis.is_ordered]
-        for column, name in enumerate(names):
-            points[[name not in lesson.values for lesson in self.told], column] = np.nan
-        return points
+        return self.rows_with_gaps([one.values for one in self.told])[:, self.ordered]
+
+    def _looks_failing(self, values: Mapping[str, Value]) -> bool:
+        if not self.failed.any():
+            return False
+        gaps = self.axes.rows([values]) - self.rows_told
+        # Two values without an order are 1 apart.
+        apart = np.where(self.ordered, gaps**2, gaps != 0).sum(axis=1)
+        nearest = np.argsort(apart, kind="stable")[:_NEIGHBOURS]
+        return bool(self.failed[nearest[0]] or self.failed[nearest].sum() >= _TOO_MANY)
 
 
 def _begun(mean: Floats) -> CMA:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
 
 import numpy as np
 from scipy.stats import qmc
@@ -13,32 +12,13 @@ from schemas.trials import Known
 from tuning.oracles.axes import Axes, Flags, Floats
 from tuning.oracles.rebuilt import Lesson, RebuiltOracle, Values
 
-# A configuration is expected to fail when the one most like it has, or as many as this of the five most like
-# it: what is good is often next to what is too large.
-_NEIGHBOURS, _TOO_MANY = 5, 2
-
 
 class Learner(RebuiltOracle):
-    """Asks its algorithm for an idea, and again for another while what comes is like what has failed."""
-
     attempts = 5
-    # Ideas that may look as if they would fail before one is taken nevertheless.
-    patience: ClassVar[int] = 12
 
     def __init__(self, spec: JobSpec, earlier: Sequence[Known] = ()) -> None:
         super().__init__(spec, earlier)
         self.axes = Axes(spec.space)
-
-    def idea(self) -> Values:
-        """A configuration by the algorithm; from the seed ``_seed_state``, which it moves on."""
-        raise NotImplementedError
-
-    def choose(self) -> Values | None:
-        for _ in range(self.patience):
-            idea = self.idea()
-            if not self._looks_failing(idea):
-                break
-        return idea
 
     def spread_out(self) -> Values:
         """A point of a sequence that covers the space evenly (Sobol, scrambled by the seed)."""
@@ -73,20 +53,14 @@ class Learner(RebuiltOracle):
         worst = max(known) + max(max(known) - min(known), 1e-6) if known else 1.0
         return np.array([worst if one.loss is None else one.loss for one in self.told], dtype=np.float64)
 
-    def _looks_failing(self, values: Mapping[str, Value]) -> bool:
-        if not self.failed.any():
-            return False
-        apart = self.apart(self.axes.rows([values]), self.rows_told)[0]
-        nearest = np.argsort(apart, kind="stable")[:_NEIGHBOURS]
-        return bool(self.failed[nearest[0]] or self.failed[nearest].sum() >= _TOO_MANY)
+    def rows_with_gaps(self, configurations: Sequence[Mapping[str, Value]]) -> Floats:
+        """Rows of axes, with NaN for what does not exist in a configuration."""
+        rows = self.axes.rows(configurations)
+        for column, axis in enumerate(self.axes.axes):
+            rows[[axis.name not in values for values in configurations], column] = np.nan
+        return rows
 
     @cached_property
     def ordered(self) -> Flags:
         """Which axes have an order."""
         return np.array([axis.is_ordered for axis in self.axes.axes], dtype=bool)
-
-    def apart(self, some: Floats, others: Floats) -> Floats:
-        """Squared distances, shape (some, others); two values without an order are 1 apart."""
-        gaps: Any = some[:, None, :] - others[None, :, :]
-        squares: Floats = np.where(self.ordered, gaps**2, gaps != 0).sum(axis=2)
-        return squares
