@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import post_load
 
 from schemas.fields import Between, Integer, Nested, Number, StrictSchema
+from schemas.states import StopReason
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,37 @@ class Budget:
     max_gpu_seconds: float | None
     plateau: Plateau | None
 
-    def allows_more_than(self, other: "Budget") -> bool:
-        """Whether a search that ended by ``other`` could go on by this one."""
-        limits = ("max_trials", "max_seconds", "max_epochs", "max_gpu_seconds", "max_failed_trials")
-        mine = [_limit(getattr(self, name)) for name in limits]
-        before = [_limit(getattr(other, name)) for name in limits]
-        return any(now > then for now, then in zip(mine, before, strict=True)) or (
-            other.plateau is not None and self.plateau != other.plateau
-        )
+    @staticmethod
+    def limits_of(reason: StopReason | None) -> tuple[str, ...]:
+        """The limits by which a search may have ended for a reason."""
+        return _LIMITS.get(reason, _ALL) if reason is not None else _ALL
+
+    def allows_more_than(self, other: "Budget", reason: StopReason | None = None) -> bool:
+        """Whether a search that ended by ``other``, for that reason, could go on by this one."""
+        for name in self.limits_of(reason):
+            mine, before = getattr(self, name), getattr(other, name)
+            if name == "plateau":
+                if before is not None and mine != before:
+                    return True
+            elif _limit(mine) > _limit(before):
+                return True
+        return False
 
     def is_spent(self, epochs: int, gpu_seconds: float) -> bool:
         """Whether so much work is all that was allowed."""
         return (self.max_epochs is not None and epochs >= self.max_epochs) or (
             self.max_gpu_seconds is not None and gpu_seconds >= self.max_gpu_seconds
         )
+
+
+_ALL = ("max_trials", "max_seconds", "max_epochs", "max_gpu_seconds", "max_failed_trials", "plateau")
+_LIMITS: dict[StopReason, tuple[str, ...]] = {
+    StopReason.COMPLETED: ("max_trials",),
+    StopReason.DEADLINE: ("max_seconds",),
+    StopReason.BUDGET_EXHAUSTED: ("max_epochs", "max_gpu_seconds"),
+    StopReason.TOO_MANY_FAILURES: ("max_failed_trials",),
+    StopReason.PLATEAU: ("plateau",),
+}
 
 
 def _limit(value: float | None) -> float:

@@ -47,6 +47,11 @@ class JobState(_State):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @classmethod
+    def searching(cls) -> tuple["JobState", ...]:
+        """States in which trials are made and begun."""
+        return (cls.QUEUED, cls.RUNNING)
+
 
 class TrialState(_State):
     PENDING = "pending"

@@ -116,9 +116,10 @@ def best(job_id: str) -> dict[str, Any]:
     if job.best is None:
         raise Conflict("no_completed_trial", "No trial has a score yet.")
     result = jobs.result(session, context.project(), job_id) or {}
+    names = artifacts.names(session, job_id)
     if result.get("trial") != job.best.trial:
-        # Of an earlier end of the job, which has gone on and found a better one.
-        result = {}
+        # Of an earlier end of the job, which has gone on and found a better one: so is the model.
+        result, names = {}, []
     trial = trials.get(session, job_id, job.best.trial)
     return {
         "job": job.id,
@@ -130,7 +131,7 @@ def best(job_id: str) -> dict[str, Any]:
         "test": result.get("test"),
         "verified": result.get("verified"),
         "refit": result.get("refit", False),
-        "artifacts": artifacts.names(session, job_id),
+        "artifacts": names,
         "reproducibility": result.get("reproducibility", _reproducibility(job)),
     }
 

@@ -13,6 +13,7 @@ from schemas.problems import Message, invalid
 from schemas.specs import load_spec
 from service import context
 from service.bodies import Blueprint, read_json
+from service.checking import dataset_of
 from service.jobs import accepted, where
 from service.transactions import writes
 from store import jobs, searches
@@ -68,6 +69,8 @@ def change(changes: dict[str, Any], job_id: str) -> tuple[Job, int, dict[str, st
 
 def _change_budget(job: Job, budget: Mapping[str, Any]) -> None:
     spec = load_spec({**job.spec, "budget": {**job.spec["budget"], **BudgetFields().dump(budget)}})
+    # An ended job's data set may have been deleted.
+    dataset_of(spec)
     searches.change_budget(context.session(), job.id, spec)
     context.after_commit(context.services().send.plan, job.id)
 
@@ -81,7 +84,7 @@ def clone(job_id: str) -> tuple[Job, int, dict[str, str]]:
     job = _existing(job_id)
     patch = read_json(request) if request.get_data() else {}
     if not isinstance(patch, dict):
-        raise invalid({"": [Message("invalid_type", "Must be an object.")]})
+        raise invalid([Message("invalid_type", "Must be an object.")])
     return accepted(load_spec(merged(job.spec, patch)))
 
 

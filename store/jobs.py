@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from schemas.datasets import Dataset
@@ -17,7 +17,7 @@ from schemas.specs import JobSpec
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import INFEASIBLE, Trial
 from store import curves, leases, trials, turns
-from store.database import clock, seconds_between
+from store.database import clock
 from store.ids import new_id
 from store.leases import Lease, updated
 from store.pages import paged
@@ -51,7 +51,7 @@ def create(
     )
     session.add(row)
     session.flush()
-    turns.rejoin(session, row.id)
+    turns.join(session, row.id)
     return _job(session, row)
 
 
@@ -74,6 +74,16 @@ def revision(session: Session, project: str, job_id: str) -> int:
     if found is None:
         raise _not_found(job_id)
     return found
+
+
+def rested() -> dict[str, Any]:
+    """Values of a job that leaves its pause, if it was in one: neither budget nor progress count it."""
+    rest = case((JobRow.rested_at.is_not(None), clock() - JobRow.rested_at), else_=0.0)
+    return {
+        "rested_at": None,
+        "rested_seconds": JobRow.rested_seconds + rest,
+        "deadline": JobRow.deadline + rest,
+    }
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ def cancel(session: Session, project: str, job_id: str) -> Job:
         Conflict: it has ended in another way already.
     """
     row = _row(session, project, job_id)
-    if move(session, job_id, JobState.CANCELLING, stop_reason=StopReason.CANCELLED):
+    if move(session, job_id, JobState.CANCELLING, stop_reason=StopReason.CANCELLED, **rested()):
         trials.stop_all(session, job_id, trials.CANCELLED)
         settle_cancelled(session, job_id)
     elif row.state not in (JobState.CANCELLING, JobState.CANCELLED):
@@ -333,7 +343,9 @@ def _progress(session: Session, row: JobRow) -> Progress:
     mine = (TrialRow.job_id == row.id, TrialRow.error["code"].as_string() == INFEASIBLE)
     infeasible = session.scalar(select(func.count()).select_from(TrialRow).where(*mine)) or 0
     taken = (TrialRow.job_id == row.id, TrialRow.reused.is_not(None))
-    elapsed = ((row.end_time or datetime.now(UTC)) - row.create_time).total_seconds()
+    until = (row.end_time or datetime.now(UTC)).timestamp()
+    resting = 0.0 if row.rested_at is None else until - row.rested_at
+    elapsed = until - row.create_time.timestamp() - row.rested_seconds - resting
     return Progress(
         max_trials=row.max_trials,
         infeasible=infeasible,
@@ -347,7 +359,7 @@ def _progress(session: Session, row: JobRow) -> Progress:
 
 def _eta(row: JobRow, counts: Mapping[str, int], infeasible: int, elapsed: float) -> float | None:
     """Seconds left if the rest goes as fast as what has ended; None before anything has."""
-    if JobState(row.state).is_terminal:
+    if JobState(row.state).is_terminal or row.state == JobState.PAUSED:
         return None
     ended = sum(counts.get(state, 0) for state in TrialState.terminal()) - infeasible
     if ended <= 0 or row.start_time is None:
@@ -356,13 +368,10 @@ def _eta(row: JobRow, counts: Mapping[str, int], infeasible: int, elapsed: float
 
 
 def _cost(session: Session, job_id: str) -> Cost:
-    mine = TrialRow.job_id == job_id
-    lasted = seconds_between(TrialRow.start_time, TrialRow.end_time)
-    seconds = func.coalesce(func.sum(lasted), 0.0)
-    on_gpu = TrialRow.device.like("GPU%")
+    seconds = select(func.coalesce(func.sum(trials.lasted()), 0.0)).where(TrialRow.job_id == job_id)
     size = select(func.coalesce(func.sum(ArtifactRow.bytes), 0)).where(ArtifactRow.job_id == job_id)
     return Cost(
-        trial_seconds=float(session.scalar(select(seconds).where(mine)) or 0.0),
-        gpu_seconds=float(session.scalar(select(seconds).where(mine, on_gpu)) or 0.0),
+        trial_seconds=float(session.scalar(seconds) or 0.0),
+        gpu_seconds=trials.gpu_seconds(session, job_id),
         artifact_bytes=int(session.scalar(size) or 0),
     )

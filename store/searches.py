@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -10,14 +11,12 @@ from sqlalchemy.orm import Session
 from schemas.budget import Budget, BudgetSchema
 from schemas.problems import Conflict
 from schemas.specs import JobSpec
-from schemas.states import JobState, StopReason, TrialState
+from schemas.states import JobState, StopReason
 from schemas.trials import Trial
 from store import curves, jobs, trials, turns
-from store.database import clock, seconds_between
+from store.database import clock
 from store.leases import updated
 from store.tables import MAX_FAULTS, JobRow, TrialRow
-
-SEARCHING = (JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,8 @@ class Work:
     dataset: str
     dataset_digest: str
     deadline_passed: bool
+    is_spent: bool
     trials: Sequence[Trial]
-    spent: "Spent"
-
-    @property
-    def in_flight(self) -> int:
-        waiting = (TrialState.PENDING, TrialState.RUNNING)
-        return sum(trial.state in waiting for trial in self.trials)
 
 
 def work(session: Session, job_id: str) -> Work | None:
@@ -56,26 +50,9 @@ def work(session: Session, job_id: str) -> Work | None:
         dataset=row.dataset,
         dataset_digest=row.dataset_digest,
         deadline_passed=_deadline_passed(session, row),
+        is_spent=is_spent(session, job_id),
         trials=trials.every(session, job_id),
-        spent=spent(session, job_id),
     )
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What the trials of a job have cost so far."""
-
-    epochs: int = 0
-    gpu_seconds: float = 0.0
-
-
-def spent(session: Session, job_id: str) -> Spent:
-    lasted = seconds_between(TrialRow.start_time, func.coalesce(TrialRow.end_time, clock()))
-    on_gpu = (TrialRow.job_id == job_id, TrialRow.device.like("GPU%"))
-    # One that was put back waits on no device.
-    begun = TrialRow.state != TrialState.PENDING
-    seconds = session.scalar(select(func.coalesce(func.sum(lasted), 0.0)).where(*on_gpu, begun))
-    return Spent(curves.count(session, job_id), float(seconds or 0.0))
 
 
 def is_spent(session: Session, job_id: str) -> bool:
@@ -84,8 +61,14 @@ def is_spent(session: Session, job_id: str) -> bool:
     budget = _budget(row)
     if budget.max_epochs is None and budget.max_gpu_seconds is None:
         return False
-    now = spent(session, job_id)
-    return budget.is_spent(now.epochs, now.gpu_seconds)
+    return budget.is_spent(curves.count(session, job_id), trials.gpu_seconds(session, job_id))
+
+
+def max_trial_seconds(session: Session, job_id: str) -> float | None:
+    """How long a trial of the job may take."""
+    return session.scalar(
+        select(JobRow.spec["budget"]["max_trial_seconds"].as_float()).where(JobRow.id == job_id)
+    )
 
 
 def unchanged(session: Session, known: Work) -> bool:
@@ -107,19 +90,19 @@ def _deadline_passed(session: Session, row: JobRow) -> bool:
 
 def past_deadline(session: Session) -> list[str]:
     """Searching jobs whose time is over."""
-    searching = JobRow.state.in_(SEARCHING)
+    searching = JobRow.state.in_(JobState.searching())
     late = (JobRow.deadline < clock(), JobRow.stop_reason.is_(None), JobRow.faults < MAX_FAULTS)
     return list(session.scalars(select(JobRow.id).where(searching, *late)))
 
 
 def end(session: Session, job_id: str, reason: StopReason) -> None:
     """No more trials: waiting ones are dropped, running ones stop with what they have."""
-    statement = (
-        update(JobRow)
-        .where(JobRow.id == job_id, JobRow.stop_reason.is_(None))
-        .values(stop_reason=reason, revision=JobRow.revision + 1)
-    )
-    if updated(session, statement):
+    mine = [JobRow.id == job_id, JobRow.stop_reason.is_(None)]
+    if reason == StopReason.DEADLINE:
+        # It may have been moved since it was looked at.
+        mine.append(JobRow.deadline < clock())
+    ended = update(JobRow).where(*mine).values(stop_reason=reason, revision=JobRow.revision + 1)
+    if updated(session, ended):
         trials.stop_all(session, job_id, reason)
 
 
@@ -134,7 +117,7 @@ def unplanned(session: Session, seconds: float) -> list[str]:
     return list(
         session.scalars(
             select(JobRow.id)
-            .where(JobRow.state.in_(SEARCHING))
+            .where(JobRow.state.in_(JobState.searching()))
             .where(JobRow.sent_at < clock() - seconds, busy < JobRow.parallel_trials)
             .where(JobRow.faults < MAX_FAULTS)
             .order_by(JobRow.sent_at)
@@ -161,13 +144,11 @@ def resume(session: Session, job_id: str) -> None:
     Raises:
         Conflict: the job is neither paused nor searching.
     """
-    rest = clock() - JobRow.rested_at
-    begun = func.coalesce(JobRow.start_time, clock())
-    woken = {"rested_at": None, "deadline": JobRow.deadline + rest, "start_time": begun}
+    woken = {**jobs.rested(), "start_time": func.coalesce(JobRow.start_time, clock()), "faults": 0}
     if jobs.move(session, job_id, JobState.RUNNING, only_from=(JobState.PAUSED,), **woken):
-        turns.rejoin(session, job_id)
+        turns.join(session, job_id)
         trials.tell_to_go_on(session, job_id)
-    elif (now := jobs.state(session, job_id)) not in SEARCHING:
+    elif (now := jobs.state(session, job_id)) not in JobState.searching():
         raise Conflict("job_not_paused", f"The job is {now}: there is nothing to resume.")
 
 
@@ -183,19 +164,22 @@ def change_budget(session: Session, job_id: str, spec: JobSpec) -> None:
     """
     row = session.get_one(JobRow, job_id, populate_existing=True, with_for_update=True)
     now, before = JobState(row.state), _budget(row)
-    if now in (JobState.FINISHING, JobState.CANCELLING):
-        raise Conflict("job_ending", f"The job is {now}; it can be given more once it has ended.")
-    if now.is_terminal and not spec.budget.allows_more_than(before):
-        raise Conflict("job_ended", f"The job is {now}: only a larger budget makes it go on.")
-    row.deadline = _moved(session, row, before.max_seconds, spec.budget.max_seconds)
+    if now in (JobState.FINISHING, JobState.CANCELLING) or (not now.is_terminal and row.stop_reason):
+        raise Conflict("job_ending", "The search is ending; it can be given more once the job has ended.")
+    if now.is_terminal:
+        _check_extension(row, before, spec.budget)
+        row.rested_seconds += _seconds_since(session, row.end_time)
+    seconds = spec.budget.max_seconds
+    row.deadline = None if seconds is None else row.create_time.timestamp() + seconds + row.rested_seconds
     row.spec, row.spec_digest = spec.resolved, spec.digest
     row.max_trials, row.parallel_trials = spec.budget.max_trials, spec.budget.parallel_trials
     row.revision += 1
     if now.is_terminal:
         _reopen(row)
+        session.flush()
+        trials.revive(session, job_id)
+        turns.join(session, job_id)
     session.flush()
-    if now.is_terminal:
-        turns.rejoin(session, job_id)
 
 
 def _budget(row: JobRow) -> Budget:
@@ -203,20 +187,24 @@ def _budget(row: JobRow) -> Budget:
     return budget
 
 
-def _moved(session: Session, row: JobRow, before: float | None, now: float | None) -> float | None:
-    """The deadline, counted from when the job was made, without the time for which it has rested."""
-    if now is None:
-        return None
-    rested = 0.0
-    if row.end_time is not None:
-        rested = float(session.scalar(select(clock())) or 0.0) - row.end_time.timestamp()
-    if row.deadline is None or before is None:
-        return row.create_time.timestamp() + now + rested
-    return row.deadline + (now - before) + rested
+def _check_extension(row: JobRow, before: Budget, now: Budget) -> None:
+    reason = None if row.stop_reason is None else StopReason(row.stop_reason)
+    if reason in (StopReason.SPACE_EXHAUSTED, StopReason.TARGET_REACHED):
+        text = f"The job ended with {reason}: no budget makes it go on."
+        raise Conflict("job_ended", text)
+    if not now.allows_more_than(before, reason):
+        limits = " or ".join(Budget.limits_of(reason))
+        text = f"The job is {row.state} ({reason}): it goes on if it is given more of {limits}."
+        raise Conflict("job_ended", text)
+
+
+def _seconds_since(session: Session, moment: datetime | None) -> float:
+    now = float(session.scalar(select(clock())) or 0.0)
+    return 0.0 if moment is None else max(0.0, now - moment.timestamp())
 
 
 def _reopen(row: JobRow) -> None:
     """A job that has ended searches again, with all that it knows."""
     row.state = JobState.RUNNING
     row.stop_reason, row.error, row.end_time = None, None, None
-    row.attempt, row.sent_at = 0, 0.0
+    row.attempt, row.faults, row.sent_at = 0, 0, 0.0

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -77,7 +78,8 @@ class JobRow(Leased, Table):
     max_trials: Mapped[int]
     parallel_trials: Mapped[int]
     deadline: Mapped[float | None]
-    rested_at: Mapped[float | None]  # since when it has been paused: the deadline moves on by as long
+    rested_at: Mapped[float | None]  # since when it has been paused
+    rested_seconds: Mapped[float] = mapped_column(default=0.0)  # paused, or ended, before it went on
     turn: Mapped[float] = mapped_column(default=0.0)  # see `store.turns`
     faults: Mapped[int] = mapped_column(default=0)  # errors of reconcile over this row
     create_time: Mapped[datetime] = mapped_column(default=clock())
@@ -90,6 +92,13 @@ class TrialRow(Leased, Table):
     __table_args__ = (
         Index("ix_trials_state", "state"),
         Index("ix_trials_cache_key", "cache_key"),
+        # The few that reconcile looks for every other second.
+        Index(
+            "ix_trials_checkpoint",
+            "job_id",
+            sqlite_where=text("checkpoint IS NOT NULL"),
+            postgresql_where=text("checkpoint IS NOT NULL"),
+        ),
         # A NULL is never less than anything: an owned trial without an end of its lease would be
         # lost for ever.
         CheckConstraint("state <> 'running' OR lease_expires_at IS NOT NULL", name="leased"),
@@ -116,6 +125,7 @@ class TrialRow(Leased, Table):
     checkpoint_fold: Mapped[int | None]
     checkpoint_epoch: Mapped[int | None]
     last_epoch: Mapped[int | None]
+    used_seconds: Mapped[float] = mapped_column(default=0.0)  # by attempts that did not end the trial
     range_test: Mapped[dict[str, Any] | None]
     cache_key: Mapped[str | None] = mapped_column(String(80))  # equal for trials of equal outcome
     reused: Mapped[dict[str, Any] | None]  # the job and trial that the result was taken from

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from schemas.distributions import Value
 from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
-from schemas.states import JobState, TrialState
+from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import FULL, Effort, Epoch, Suggestion, Trial
 from store import curves, leases, turns
 from store.database import clock, seconds_between
@@ -85,6 +85,7 @@ def create(
         for index, one in enumerate(found)
     )
     session.flush()
+    turns.limit_credit(session, job_id)
 
 
 def _effort(row: TrialRow) -> Effort:
@@ -99,7 +100,7 @@ def claim(session: Session, job_id: str, number: int, worker: str, seconds: floa
         update(TrialRow)
         .where(TrialRow.job_id == job_id, TrialRow.number == number)
         .where(TrialRow.state == TrialState.PENDING, TrialRow.stop.is_(None))
-        .where(_job_state(job_id).in_((JobState.QUEUED, JobState.RUNNING)))
+        .where(_job_state(job_id).in_(JobState.searching()))
         .values(
             {
                 TrialRow.state: TrialState.RUNNING,
@@ -145,13 +146,14 @@ def report(session: Session, lease: Lease, epoch: Epoch, seconds: float, device:
     return stop
 
 
-def complete(session: Session, lease: Lease, outcome: Outcome) -> None:
-    """Ends the trial with what came out.
+def complete(session: Session, lease: Lease, outcome: Outcome) -> str | None:
+    """Ends the trial with what came out; says which checkpoint nothing names any more.
 
     Raises:
         LeaseLost: the trial is somebody else's by now.
     """
     touch_job(session, lease.job_id)
+    before = _checkpoint(session, lease)
     leases.changed(
         session,
         lease,
@@ -164,18 +166,23 @@ def complete(session: Session, lease: Lease, outcome: Outcome) -> None:
         parameters=outcome.parameters,
         error=outcome.error,
         weights=outcome.weights,
-        device=outcome.device,
+        device=func.coalesce(outcome.device, TrialRow.device),
         stop=outcome.stop,
         last_epoch=outcome.last_epoch,
         checkpoint=outcome.checkpoint,
         range_test=None if outcome.range_test is None else dict(outcome.range_test),
+        checkpoint_fold=None,
+        checkpoint_epoch=None,
         end_time=clock(),
         lease_expires_at=None,
     )
+    return before
 
 
-def put_back(session: Session, lease: Lease, checkpoint: str | None, fold: int, epoch: int) -> None:
+def put_back(session: Session, lease: Lease, checkpoint: str | None, fold: int, epoch: int) -> str | None:
     """The owner leaves a trial as it stands, for whoever goes on with it.
+
+    Says which checkpoint nothing names any more.
 
     Args:
         checkpoint: blob of its state at the end of that epoch of that fold.
@@ -184,8 +191,26 @@ def put_back(session: Session, lease: Lease, checkpoint: str | None, fold: int, 
         LeaseLost: the trial is somebody else's by now.
     """
     touch_job(session, lease.job_id)
+    before = _checkpoint(session, lease)
     kept = {"checkpoint": checkpoint, "checkpoint_fold": fold, "checkpoint_epoch": epoch}
     leases.changed(session, lease, **_waiting(TrialRow.stop), **(kept if checkpoint else {}))
+    return before if checkpoint else None
+
+
+def begin_anew(session: Session, lease: Lease, seconds: float) -> None:
+    """Forgets what the trial has reported before: it is trained from nothing.
+
+    Raises:
+        LeaseLost: the trial is somebody else's by now.
+    """
+    assert lease.number is not None
+    leases.renew(session, lease, seconds)
+    leases.changed(session, lease, checkpoint=None, checkpoint_fold=None, checkpoint_epoch=None)
+    curves.cut(session, lease.job_id, lease.number, 0, 0)
+
+
+def _checkpoint(session: Session, lease: Lease) -> str | None:
+    return session.scalar(select(TrialRow.checkpoint).where(*lease.owns()))
 
 
 def lose(session: Session, lease: Lease, code: str, message: str) -> None:
@@ -256,7 +281,40 @@ def _waiting(stop: Any) -> dict[str, Any]:
         "lease_expires_at": None,
         "end_time": case((wanted, None), else_=clock()),
         "sent_at": 0.0,
+        # Of one that ends here, the end and the start of its last attempt say how long that was.
+        "used_seconds": TrialRow.used_seconds
+        + case((wanted, func.coalesce(seconds_between(TrialRow.start_time, clock()), 0.0)), else_=0.0),
     }
+
+
+def lasted() -> ColumnElement[float]:
+    """Seconds that a trial has had a slot, in all its attempts, up to now."""
+    last = seconds_between(TrialRow.start_time, func.coalesce(TrialRow.end_time, clock()))
+    waits = TrialRow.state == TrialState.PENDING
+    return TrialRow.used_seconds + case((waits, 0.0), else_=func.coalesce(last, 0.0))
+
+
+def gpu_seconds(session: Session, job_id: str) -> float:
+    """What the trials of a job have cost on GPUs."""
+    on_gpu = (TrialRow.job_id == job_id, TrialRow.device.like("GPU%"))
+    return float(session.scalar(select(func.coalesce(func.sum(lasted()), 0.0)).where(*on_gpu)) or 0.0)
+
+
+def is_waiting(session: Session, job_id: str, number: int) -> bool:
+    """Whether a trial waits for a slot."""
+    row = session.get(TrialRow, (job_id, number), populate_existing=True)
+    return row is not None and row.state == TrialState.PENDING
+
+
+def revive(session: Session, job_id: str) -> None:
+    """Trials that were dropped because their job ended, not because somebody cancelled them, wait again."""
+    dropped = (
+        TrialRow.job_id == job_id,
+        TrialRow.state == TrialState.CANCELLED,
+        TrialRow.stop.in_([reason for reason in StopReason if reason != StopReason.CANCELLED]),
+    )
+    waiting = {"state": TrialState.PENDING, "stop": None, "end_time": None, "sent_at": 0.0}
+    updated(session, update(TrialRow).where(*dropped).values(**waiting))
 
 
 def stop_all(session: Session, job_id: str, reason: str) -> None:
@@ -389,7 +447,8 @@ def _ordered(query: Select[Any], session: Session, job_id: str, order_by: str) -
         spec = session.scalar(select(JobRow.spec).where(JobRow.id == job_id)) or {}
         sign = -1.0 if spec["objective"]["direction"] == "maximize" else 1.0
         # Keysets need a value to compare: trials without a score come after all others.
-        return query.order_by(func.coalesce(TrialRow.score * sign, 1e300), TrialRow.number)
+        loss = func.coalesce(TrialRow.metrics["val_loss"].as_float(), 1e300)
+        return query.order_by(func.coalesce(TrialRow.score * sign, 1e300), loss, TrialRow.number)
     if order_by == "duration":
         seconds = seconds_between(TrialRow.start_time, TrialRow.end_time)
         return query.order_by(func.coalesce(seconds * -1.0, 1e300), TrialRow.number)
@@ -405,11 +464,13 @@ class Kin:
 
 
 def family(session: Session, job_id: str) -> dict[int, Kin]:
-    """Every trial of a job with the one that it goes on from."""
-    rows = session.execute(
-        select(TrialRow.number, TrialRow.parent, TrialRow.state).where(TrialRow.job_id == job_id)
-    )
-    return {number: Kin(parent, TrialState(state).is_terminal) for number, parent, state in rows}
+    """Every trial of a job that trains a model, with the one that it goes on from."""
+    rows = session.scalars(select(TrialRow).where(TrialRow.job_id == job_id))
+    return {
+        row.number: Kin(row.parent, TrialState(row.state).is_terminal)
+        for row in rows
+        if not _effort(row).is_range_test
+    }
 
 
 def touch_job(session: Session, job_id: str) -> None:

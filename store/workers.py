@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from schemas.states import JobState, TrialState
 from store.database import clock
 from store.leases import updated
-from store.tables import JobRow, TrialRow, WorkerRow
+from store.tables import MAX_FAULTS, JobRow, TrialRow, WorkerRow
 
 # A worker that was not seen for so long does not count, and its row is dropped.
 GONE_SECONDS = 60.0
@@ -53,5 +53,6 @@ def forget_gone(session: Session) -> int:
 def queue_depth(session: Session) -> int:
     """Trials that wait for a slot."""
     waiting = select(func.count()).select_from(TrialRow).join(JobRow, JobRow.id == TrialRow.job_id)
-    wanted = (TrialRow.state == TrialState.PENDING, JobRow.state != JobState.PAUSED)
+    looked_after = (JobRow.state != JobState.PAUSED, JobRow.faults < MAX_FAULTS)
+    wanted = (TrialRow.state == TrialState.PENDING, *looked_after)
     return int(session.scalar(waiting.where(*wanted)) or 0)

@@ -1,12 +1,15 @@
 """Checkpoints on their way between a training and the storage."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.logs import logger
 from schemas.problems import Unavailable
-from store import curves
+from store import curves, trials
+from store.leases import LeaseLost
 from store.trials import Claim
 from tasks.context import Context
 
@@ -66,7 +69,27 @@ def start_of(context: Context, claim: Claim) -> "Start | None":
 
 
 def begin_anew(context: Context, claim: Claim) -> None:
-    """Forgets what was reported before: the trial is trained from nothing."""
-    assert claim.lease.number is not None
+    """Forgets what was reported before: the trial is trained from nothing.
+
+    Raises:
+        LeaseLost: it is somebody else's by now.
+    """
     with context.database.write() as session:
-        curves.cut(session, claim.lease.job_id, claim.lease.number, 0, 0)
+        trials.begin_anew(session, claim.lease, context.settings.lease_seconds)
+
+
+@contextmanager
+def dropped_if_lost(context: Context, path: str | None) -> Iterator[None]:
+    """What was stored for a trial that turns out to be somebody else's is deleted again."""
+    try:
+        yield
+    except LeaseLost:
+        drop(context, path)
+        raise
+
+
+def drop(context: Context, path: str | None) -> None:
+    """Deletes a state that nothing names; a storage that is away keeps it."""
+    if path is not None:
+        with suppress(Unavailable):
+            context.blobs.delete(path)

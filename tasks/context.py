@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.artifacts import MODEL
-from schemas.problems import NotFound
+from schemas.problems import NotFound, Unavailable
 from schemas.settings import Settings
 from store import artifacts, datasets, jobs
 from store.blobs import BlobStore
@@ -111,7 +111,12 @@ class Context:
         path = datasets.blob_path(work.project, work.dataset)
         local = Path(self.settings.data_folder) / "cache" / path
         if not local.exists():
-            self.blobs.fetch(path, local)
+            try:
+                self.blobs.fetch(path, local)
+            except Unavailable as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    raise DatasetUnreadable("The data set is not there any more.") from error
+                raise
         try:
             return open_npz(local)
         except DatasetUnreadable:

@@ -110,7 +110,8 @@ def _best(context: Context, work: Work) -> Trial:
         best = trials.get(session, work.id, row.number)
         # With its epochs, and those of what it has gone on from: a refit may have to follow their rates.
         earlier = curves.before(session, work.id, best.effort.parent)
-        return replace(best, epochs=[*earlier, *(best.epochs or ())])
+        line = {(one.fold, one.epoch): one for one in [*earlier, *(best.epochs or ())]}
+        return replace(best, epochs=[line[place] for place in sorted(line)])
 
 
 def _fetched_weights(context: Context, job_id: str, best: Trial, folder: Path) -> Path | None:

@@ -22,6 +22,8 @@ from store.trials import PAUSED
 _log = logger(__name__)
 
 TIMEOUT = "trial_timeout"
+# Uploads of what a stopped trial has are given so long.
+_PUT_AWAY_SECONDS = 300.0
 
 
 class Stopped(Exception):
@@ -58,6 +60,7 @@ class Keeper:
         self._renewed = self._began
         self._reason: str | None = None
         self._reason_since = 0.0
+        self._patience = settings.stop_seconds
         self._lost = False
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -86,6 +89,10 @@ class Keeper:
             raise LeaseLost
         if self._reason is not None and not self.is_pausing:
             raise Stopped(self._reason)
+
+    def heard(self) -> None:
+        """The work has stopped, and puts away what it has: that may take longer than stopping."""
+        self._patience = max(self._settings.stop_seconds, _PUT_AWAY_SECONDS)
 
     @property
     def is_pausing(self) -> bool:
@@ -125,7 +132,7 @@ class Keeper:
     def _end_if_deaf(self) -> None:
         if self._reason is None or self.is_pausing or self._done.is_set():
             return
-        if time.monotonic() - self._reason_since > self._settings.stop_seconds:
+        if time.monotonic() - self._reason_since > self._patience:
             _log.error("work does not stop; ending the process", reason=self._reason)
             if not self._lost:
                 self._try_last_words(self._reason)

@@ -13,7 +13,7 @@ from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Known, Suggestion
 from store import jobs, reuse, searches, trials
 from store.database import clock
-from store.searches import SEARCHING, Work
+from store.searches import Work
 from tasks.context import Context
 
 _log = logger(__name__)
@@ -40,7 +40,7 @@ def _step(context: Context, job_id: str) -> bool:
 
     with context.database.read() as session:
         work = searches.work(session, job_id)
-        if work is None or work.state not in SEARCHING:
+        if work is None or work.state not in JobState.searching():
             return True
         try:
             spec = load_spec(work.spec)
@@ -52,12 +52,11 @@ def _step(context: Context, job_id: str) -> bool:
         earlier = _earlier(session, work, spec)
     # The suggestions are made outside the transaction: some oracles think for seconds.
     reason = work.stop_reason or (StopReason.DEADLINE if work.deadline_passed else None)
-    spent = work.spent
     try:
         step = (
             Plan(stop_reason=reason)
             if reason
-            else next_step(spec, work.trials, earlier, epochs=spent.epochs, gpu_seconds=spent.gpu_seconds)
+            else next_step(spec, work.trials, earlier, is_spent=work.is_spent)
         )
     except Exception as error:
         # The same trials would lead to the same error for ever.
@@ -110,10 +109,7 @@ def _start(session: Session, work: Work, spec: JobSpec, suggestions: Sequence[Su
     if work.state == JobState.QUEUED:
         jobs.move(session, work.id, JobState.RUNNING, start_time=clock())
     first = len(work.trials)
-    keys = [
-        spec.cache_key(one.values, work.dataset_digest, engine()) if one.effort.is_full else None
-        for one in suggestions
-    ]
+    keys = [_cache_key(spec, work, one, engine()) for one in suggestions]
     trials.create(session, work.id, first, suggestions, keys)
     trials.touch_job(session, work.id)
     found = {
@@ -125,6 +121,13 @@ def _start(session: Session, work: Work, spec: JobSpec, suggestions: Sequence[Su
         if source is not None:
             reuse.take(session, work.id, number, source)
     return [number for number in range(first, first + len(suggestions)) if found.get(number) is None]
+
+
+def _cache_key(spec: JobSpec, work: Work, one: Suggestion, engine: str) -> str | None:
+    """None where the configuration does not say all: another job's model may be another one tomorrow."""
+    if not one.effort.is_full or spec.earlier_jobs:
+        return None
+    return spec.cache_key(one.values, work.dataset_digest, engine)
 
 
 def _end(session: Session, work: Work, reason: StopReason) -> bool:
@@ -162,5 +165,9 @@ def _nothing_scored(work: Work) -> dict[str, object]:
 
 def time_limit(context: Context, spec: JobSpec) -> float | None:
     """When Celery kills a trial's process: long after its keeper should have seen to it."""
-    limit = spec.budget.max_trial_seconds
+    return kill_after(context, spec.budget.max_trial_seconds)
+
+
+def kill_after(context: Context, limit: float | None) -> float | None:
+    """The same, of what a budget allows a trial."""
     return None if limit is None else limit + 2 * context.settings.stop_seconds + 60

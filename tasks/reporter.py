@@ -72,6 +72,7 @@ class Reporter:
             self.keeper.check()
         except Stopped as stop:
             self.stopped = stop.reason
+            self.keeper.heard()
             raise Interrupted from stop
 
     def _is_hopeless(self, epoch: Epoch) -> bool:

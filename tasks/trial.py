@@ -84,8 +84,12 @@ def _renew(context: Context, claim: Claim) -> str | None:
 def _complete(context: Context, claim: Claim, outcome: Outcome) -> None:
     lease, error = claim.lease, (outcome.error or {}).get("code")
     _log.info("trial ended", job=lease.job_id, trial=lease.number, state=outcome.state, code=error)
-    with context.database.write() as session:
-        trials.complete(session, claim.lease, outcome)
+    with (
+        checkpoints.dropped_if_lost(context, outcome.checkpoint),
+        context.database.write() as session,
+    ):
+        superseded = trials.complete(session, claim.lease, outcome)
+    checkpoints.drop(context, superseded)
 
 
 def _outcome(context: Context, work: Work, spec: JobSpec, claim: Claim, keeper: Keeper) -> Outcome | None:
@@ -131,8 +135,9 @@ def _result(context: Context, work: Work, spec: JobSpec, claim: Claim, reporter:
 def _put_back(context: Context, claim: Claim, state: "Checkpoint") -> None:
     path = checkpoints.put(context, claim, state)
     _log.info("trial put back", job=claim.lease.job_id, trial=claim.lease.number, epoch=state.epoch)
-    with context.database.write() as session:
-        trials.put_back(session, claim.lease, path, state.fold, state.epoch)
+    with checkpoints.dropped_if_lost(context, path), context.database.write() as session:
+        superseded = trials.put_back(session, claim.lease, path, state.fold, state.epoch)
+    checkpoints.drop(context, superseded)
 
 
 def _ended(
@@ -157,7 +162,8 @@ def _ended(
         deviation=result.best.deviation,
         folds=result.best.folds,
         weights=_publish_weights(context, work, spec, claim, result),
-        checkpoint=checkpoints.put(context, claim, result.state),
+        # Nobody goes on with what was ended early.
+        checkpoint=None if result.interrupted else checkpoints.put(context, claim, result.state),
         **common,
     )
 

@@ -28,8 +28,7 @@ def plan(
     trials: Sequence[Trial],
     earlier: Sequence[Known] = (),
     *,
-    epochs: int = 0,
-    gpu_seconds: float = 0.0,
+    is_spent: bool = False,
 ) -> Plan:
     """The next step of a job's search.
 
@@ -37,11 +36,10 @@ def plan(
 
     Args:
         earlier: what is known from other jobs.
-        epochs: trained so far, in all trials.
-        gpu_seconds: spent so far.
+        is_spent: whether the trials have cost all that the budget allows.
     """
     reason = _early_end(spec, trials)
-    if reason is None and spec.budget.is_spent(epochs, gpu_seconds):
+    if reason is None and is_spent:
         reason = StopReason.BUDGET_EXHAUSTED
     if reason is not None:
         return Plan(stop_reason=reason)

@@ -2,20 +2,35 @@
 
 import math
 import time
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers._tpe.parzen_estimator import (
+    _ParzenEstimator,
+    _ParzenEstimatorParameters,
+)
 
+from schemas.distributions import Choice, Distribution, FloatRange, IntRange
+from schemas.spaces import Hyperparameter, Space
 from schemas.specs import JobSpec
 from schemas.states import TrialState
 from schemas.trials import Known
 from tests.tuning.makers import new_spec, new_trial
 from tests.tuning.searching import Values, key_of, searched, walk
 from tuning import oracles
-from tuning.oracles.axes import Axes
+from tuning.oracles import parzen
+from tuning.oracles.axes import Axes, Floats
 from tuning.oracles.bayesian import log_improvement, warped
 from tuning.oracles.gaussian import Process, fitted
+from tuning.oracles.parzen import Density
 
 LEARNERS = ("bayesian", "tpe", "cmaes")
 # The share of dropout and the logarithm of the rate say how good a configuration is; momentum is noise.
@@ -26,13 +41,25 @@ BOWL: dict[str, dict[str, Any]] = {
         "momentum": {"type": "float", "min": 0.0, "max": 0.9},
     },
 }
-# Half of it cannot be built: too many filters for so many units.
-HALF: dict[str, dict[str, Any]] = {
+# A part of it cannot be built: too many filters for so many units.
+SIZES: dict[str, dict[str, Any]] = {
     "model": {
         "filters": {"type": "int", "min": 1, "max": 64},
         "dense_units": {"type": "int", "min": 1, "max": 64},
         "dropout": {"type": "float", "min": 0.0, "max": 0.5},
     }
+}
+# There is a momentum to choose with normalization only.
+BRANCH: dict[str, dict[str, Any]] = {
+    "model": {"dropout": {"type": "float", "min": 0.0, "max": 0.8}, "batch_norm": {"type": "boolean"}},
+    "training": {
+        "momentum": {"type": "float", "min": 0.0, "max": 0.99, "when": {"model.batch_norm": [True]}}
+    },
+}
+# Half of the space, and a corner of it: a sixth.
+TOO_LARGE: dict[str, Callable[[float, float], bool]] = {
+    "half": lambda filters, units: filters + units > 65,
+    "corner": lambda filters, units: min(filters, units) > 38,
 }
 BROKEN = {"code": "infeasible_model", "message": ""}
 
@@ -62,18 +89,28 @@ class TestLearning:
         random = float(np.median([best("random", seed) for seed in range(5)]))
         assert np.median([best(algorithm, seed) for seed in range(2)]) < random
 
-    @pytest.mark.parametrize("code", ["infeasible_model", "out_of_memory"])
-    def test_it_keeps_away_from_what_fails(self, algorithm: str, code: str) -> None:
-        """Half of the space fails, the better half at that."""
+    @pytest.mark.parametrize(("shape", "code"), [("half", "infeasible_model"), ("corner", "out_of_memory")])
+    def test_it_keeps_away_from_what_fails(self, algorithm: str, shape: str, code: str) -> None:
+        """What fails is where it is best, too."""
+
+        def is_too_large(values: Values) -> bool:
+            return TOO_LARGE[shape](float(values["model.filters"]), float(values["model.dense_units"]))
 
         def outcome(number: int, values: Values) -> dict[str, Any]:
-            if _is_too_large(values):
+            if is_too_large(values):
                 return {"state": TrialState.FAILED, "error": {"code": code, "message": ""}}
             size = float(values["model.filters"]) + float(values["model.dense_units"])
             return {"score": size / 128 - float(values["model.dropout"])}
 
-        trials = searched(_spec(HALF, algorithm), 60, outcome)
-        assert sum(_is_too_large(trial.hyperparameters) for trial in trials[20:]) <= 40 / 4
+        runs = [searched(_spec(SIZES, algorithm, seed=seed), 60, outcome) for seed in range(3)]
+        assert np.mean([[is_too_large(one.hyperparameters) for one in run[20:]] for run in runs]) <= 0.25
+
+    def test_it_looks_everywhere_while_all_fails(self, algorithm: str) -> None:
+        spec = _spec(BOWL, algorithm)
+        trials = searched(spec, 24, lambda number, values: {"state": TrialState.FAILED, "error": BROKEN})
+        rows = Axes(spec.space).rows([trial.hyperparameters for trial in trials])
+        assert rows.min(axis=0).max() < 0.2
+        assert rows.max(axis=0).min() > 0.8
 
     def test_it_is_not_told_of_crashes_and_cancellations(self, algorithm: str) -> None:
         crash = {"state": TrialState.FAILED, "error": {"code": "internal", "message": ""}}
@@ -143,16 +180,25 @@ class TestLearning:
         assert min(taken) < 1.0
 
 
-def _is_too_large(values: Values) -> bool:
-    return float(values["model.filters"]) + float(values["model.dense_units"]) > 65
-
-
 def test_random_grid_and_hyperband_take_no_notice_of_earlier_jobs() -> None:
     for algorithm in ("random", "grid", "hyperband"):
         spec = _spec(BOWL, algorithm)
         earlier = [Known(values, 0.5) for values in walk(spec, 3)]
         oracle = oracles.rebuild(spec, [], earlier)
         assert [oracle.suggest().values for _ in range(5)] == walk(spec, 5)
+
+
+@pytest.mark.parametrize("algorithm", ["bayesian", "tpe"])
+def test_what_exists_under_one_value_only_is_learnt(algorithm: str) -> None:
+    trials = searched(_spec(BRANCH, algorithm), 60, lambda number, values: {"score": -_branch(values)})
+    assert np.median([_branch(trial.hyperparameters) for trial in trials[-20:]]) < 0.2
+
+
+def _branch(values: Values) -> float:
+    """A loss of 0 with normalization at a momentum of 0.7, and of at least 0.5 without."""
+    if not values["model.batch_norm"]:
+        return 0.5 + abs(float(values["model.dropout"]) - 0.1)
+    return abs(float(values["training.momentum"]) - 0.7)
 
 
 class TestAxes:
@@ -194,6 +240,66 @@ class TestAxes:
         for share in np.linspace(0, 1, 41):
             for name, value in axes.values(np.full(len(axes), share)).items():
                 assert own[name].contains(value)
+
+
+class TestDensity:
+    """Of the three kinds of axes."""
+
+    def _axes(self) -> Axes:
+        kinds: list[Distribution] = [
+            FloatRange(None, None, 0.0, 1.0, None, "linear"),
+            IntRange(None, None, 1, 32, None, "linear"),
+            Choice(None, None, ("relu", "tanh", "elu"), None),
+        ]
+        return Axes(Space(tuple(Hyperparameter(f"x{i}", one, ()) for i, one in enumerate(kinds))))
+
+    def _rows(self, count: int, seed: int = 0) -> Floats:
+        """No two are the same on an axis with steps."""
+        random = np.random.default_rng(seed)
+        numbers, names = random.permutation(32)[:count], random.integers(0, 3, count)
+        return np.column_stack([random.random(count), (numbers + 0.5) / 32, (names + 0.5) / 3])
+
+    @pytest.mark.parametrize("count", [0, 1, 2, 30])
+    def test_it_is_optunas_but_for_the_width(self, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parzen, "_NARROWER", 1.0)
+        monkeypatch.setattr(parzen, "_NARROWEST", 0.01)
+        own = [FloatDistribution(0, 1), IntDistribution(0, 31), CategoricalDistribution(range(3))]
+        names = [axis.name for axis in self._axes().axes]
+
+        def places(rows: Floats) -> dict[str, Any]:
+            columns = (rows[:, 0], np.floor(rows[:, 1] * 32), np.floor(rows[:, 2] * 3))
+            return dict(zip(names, columns, strict=True))
+
+        settings = _ParzenEstimatorParameters(1.0, True, False, np.ones, True)
+        theirs = _ParzenEstimator(
+            places(self._rows(count)), dict(zip(names, own, strict=True)), settings
+        ).log_pdf(places(self._rows(32, seed=1)))
+        ours = Density(self._axes().axes, self._rows(count), np.ones(count)).log(self._rows(32, seed=1))
+        assert np.allclose(ours, theirs)
+
+    def test_a_gap_stands_for_all_that_might_be_there(self) -> None:
+        rows = self._rows(9)
+        rows[4, 1] = np.nan
+        density = Density(self._axes().axes, rows, np.linspace(0.1, 1, 9))
+        every = np.array(list(product([0.3], (np.arange(32) + 0.5) / 32, (np.arange(3) + 0.5) / 3)))
+        assert np.exp(density.log(np.array([[0.3, np.nan, np.nan]])))[0] == pytest.approx(
+            np.exp(density.log(every)).sum()
+        )
+        middles = (np.arange(4000) + 0.5) / 4000
+        alone = np.column_stack([middles, np.full((4000, 2), np.nan)])
+        assert np.exp(density.log(alone)).mean() == pytest.approx(1.0, abs=1e-4)
+
+    def test_draws_are_by_the_density(self) -> None:
+        axes = self._axes()
+        density = Density(axes.axes, self._rows(5), np.ones(5))
+        drawn = density.drawn(np.random.default_rng(0), 20_000)
+        assert np.array_equal(axes.snapped(drawn), drawn)
+        for column, count in enumerate((50, 32, 3)):
+            middles = np.full((count, 3), np.nan)
+            middles[:, column] = (np.arange(count) + 0.5) / count
+            expected = np.exp(density.log(middles)) / (count if column == 0 else 1)
+            found = np.bincount((drawn[:, column] * count).astype(int), minlength=count) / len(drawn)
+            assert np.abs(found - expected).max() < 0.01
 
 
 class TestGaussianProcess:

@@ -31,6 +31,10 @@ class CmaesOracle(Learner):
     """
 
     def choose(self) -> Values:
+        if self.told and self.failed.all():
+            # No loss says yet where to go.
+            self.next_seed()
+            return self.spread_out()
         for _ in range(_PATIENCE):
             idea = self._idea()
             if not self._looks_failing(idea):

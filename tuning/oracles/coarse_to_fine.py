@@ -67,9 +67,13 @@ class CoarseToFineOracle(RebuiltOracle):
         return Suggestion(values, self._coarse_effort(values))
 
     def _coarse_effort(self, values: Values) -> Effort:
+        return Effort(self._coarse_until(values), self._coarse.data, stage=COARSE)
+
+    def _coarse_until(self, values: Values) -> int | None:
+        """The last epoch of a coarse trial; None for as many as the recipe has."""
         every = int(filled(self.spec.document["training"]["epochs"], values, "training.epochs"))
         until = max(1, math.ceil(self._coarse.epochs * every))
-        return Effort(until if until < every else None, self._coarse.data, stage=COARSE)
+        return until if until < every else None
 
     def _promotion(self, best: Sequence[Trial]) -> Suggestion | None:
         """The next of the best coarse trials that are to go on."""
@@ -80,7 +84,8 @@ class CoarseToFineOracle(RebuiltOracle):
         return None
 
     def _going_on(self, row: Trial) -> Suggestion:
-        if not may_go_on(row):
+        if not may_go_on(row) or self._coarse_until(dict(row.hyperparameters)) is None:
+            # Nothing can be gone on with: it was ended early, or has had all epochs, though not all images.
             return Suggestion(row.hyperparameters, Effort(stage={**FINE, "promoted_from": row.number}))
         return Suggestion(row.hyperparameters, continued(self.spec, row, None, FINE))
 

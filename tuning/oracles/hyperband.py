@@ -64,7 +64,7 @@ class HyperbandOracle(RebuiltOracle, Engine):  # type: ignore[misc]
         begun = [row for row in rows if _round(row) == 0 and not row.is_infeasible]
         planned = self._get_size(place[1], 0)
         if len(begun) < planned and (values := self.next_values()) is not None:
-            return Suggestion(values, Effort(self._get_epochs(place[1], 0), stage=_stage(place, 0)))
+            return Suggestion(values, Effort(self._until(place[1], 0), stage=_stage(place, 0)))
         members, size = begun, len(begun)
         for number in range(1, place[1] + 1):
             # A space may be through before the bracket is full: then its rounds are as much smaller.
@@ -98,8 +98,13 @@ class HyperbandOracle(RebuiltOracle, Engine):  # type: ignore[misc]
         return None, taken
 
     def _promotion(self, best: Trial, place: Place, number: int) -> Suggestion:
-        epochs = self._get_epochs(place[1], number)
-        return Suggestion(best.hyperparameters, continued(self.spec, best, epochs, _stage(place, number)))
+        until = self._until(place[1], number)
+        return Suggestion(best.hyperparameters, continued(self.spec, best, until, _stage(place, number)))
+
+    def _until(self, bracket: int, number: int) -> int | None:
+        """The last epoch of a round; None where that is the recipe's: such a trial is a whole one."""
+        epochs: int = self._get_epochs(bracket, number)
+        return epochs if epochs < self.max_epochs else None
 
 
 def _stage(place: Place, number: int) -> dict[str, int | str]:

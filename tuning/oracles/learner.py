@@ -14,6 +14,8 @@ from tuning.oracles.rebuilt import Lesson, RebuiltOracle, Values
 
 
 class Learner(RebuiltOracle):
+    """Its ideas take longer than a draw: few are asked for at one suggestion."""
+
     attempts = 5
 
     def __init__(self, spec: JobSpec, earlier: Sequence[Known] = ()) -> None:

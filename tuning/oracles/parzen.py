@@ -23,7 +23,7 @@ _LEAST = 1e-300
 
 
 class Density:
-    """``rows`` have NaN for what does not exist in a configuration: there its kernel is as wide as the axis."""
+    """Of ``rows``; where one has NaN, for what does not exist in it, its kernel is as wide as the axis."""
 
     def __init__(self, axes: Sequence[Axis], rows: Floats, weights: Floats) -> None:
         every = np.vstack([rows, np.full((1, len(axes)), np.nan)])
@@ -37,7 +37,7 @@ class Density:
         return np.column_stack([factor.drawn(random, kernels) for factor in self._factors])
 
     def log(self, rows: Floats) -> Floats:
-        """The logarithm of the density at rows; over what does not exist in one, the sum of all it might be."""
+        """The logarithm of the density at rows; NaN stands for all that might be there."""
         terms = np.tile(np.log(self._shares), (len(rows), 1))
         for column, factor in enumerate(self._factors):
             exists = ~np.isnan(rows[:, column])

@@ -13,6 +13,7 @@ import keras_tuner
 from keras_tuner.src.engine import trial as engine_trial
 
 from schemas.distributions import Value
+from schemas.knowledge import TELLING
 from schemas.spaces import points
 from schemas.specs import JobSpec
 from schemas.states import StopReason, TrialState
@@ -25,7 +26,6 @@ Status = engine_trial.TrialStatus
 
 # Failures that the configuration is to blame for: an algorithm that learns counts them as worse than any
 # result. Of the others (a crash, the storage) it is told nothing.
-TELLING_FAILURES = frozenset({"out_of_memory", "infeasible_model", "non_finite_objective", "trial_timeout"})
 # Up to this size, what is left of a space is listed once drawing keeps hitting what was tried.
 LISTED_SIZE = 100_000
 # Draws before that; and where listing is out of the question, before the search is given up.
@@ -255,7 +255,7 @@ class RebuiltOracle(keras_tuner.Oracle):  # type: ignore[misc]
         for row in self.rows:
             if (score := score_of(row)) is not None:
                 told.append(Lesson(row.hyperparameters, sign * score))
-            elif row.state is TrialState.FAILED and row.error and row.error["code"] in TELLING_FAILURES:
+            elif row.state is TrialState.FAILED and row.error and row.error["code"] in TELLING:
                 told.append(Lesson(row.hyperparameters, None))
         return told
 

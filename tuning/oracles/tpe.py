@@ -1,7 +1,7 @@
 """Tree-structured Parzen estimator (Bergstra et al. 2011; multivariate: Falkner et al. 2018).
 
-The densities of the best configurations and of all others say how likely one is to be good. That is multiplied
-with the chance that it can be trained at all, estimated in the same way (Watanabe and Hutter 2023).
+The densities of the best configurations and of all others say how likely one is to be good. That is
+multiplied with the chance that it can be trained at all, estimated likewise (Watanabe and Hutter 2023).
 
 Optuna's sampler has a study, and to rebuild that for each suggestion takes longer than the suggestion. The
 densities are Optuna's but for the width of their kernels: see `parzen`.
@@ -102,4 +102,5 @@ class _Kinds:
 
 def _weights(count: int) -> Floats:
     """Optuna's: the older, the less, but for the latest."""
-    return np.append(np.linspace(1 / max(count, 1), 1.0, max(count - _LATEST, 0)), np.ones(min(count, _LATEST)))
+    older = max(count - _LATEST, 0)
+    return np.append(np.linspace(1 / max(count, 1), 1.0, older), np.ones(count - older))
