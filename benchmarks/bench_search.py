@@ -9,7 +9,7 @@ Prints the regret, the distance of the best value so far from the best there is 
 seeds), after 10, 25 and 50 trials; then for each pair the medians after 50 and one-sided p-values of the
 Mann-Whitney U test (1947): that ours is worse, and that it is better.
 
-Keras Tuner's Bayesian search takes an hour. So runs are kept in a file, and taken from it when neither the
+Keras Tuner's Bayesian search takes a quarter of an hour. So runs are kept in a file, and taken from it when neither the
 algorithm nor the problem has changed since.
 """
 
@@ -138,6 +138,8 @@ def quartiles(values: list[float]) -> list[float]:
 
 
 def print_comparison(title: str, versus: Mapping[str, str], some: list[Problem], runs: Runs) -> None:
+    if not {name for _, name in runs} & set(versus.values()):
+        return
     print(f"\n{title}, after {max(TRIALS)} trials")
     head = f"{'ours':<10} {'theirs':<22} {'problem':<12} {'ours':>10} {'theirs':>10}"
     print(f"{head} {'p worse':>8} {'p better':>8}  verdict")

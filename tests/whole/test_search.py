@@ -125,7 +125,7 @@ def trial_of(job: Job, number: int) -> Json:
 
 
 def test_a_search_is_steered_while_it_runs(service_on: Any, long_spec: Json) -> None:
-    """Paused, resumed, one trial cancelled, extended after its end, cloned, and the clone cancelled."""
+    """Paused, resumed, one trial cancelled, extended after its end, cloned, and a clone cancelled."""
     client = service_on("postgresql").client()
     long_spec |= {"budget": {"max_trials": 3, "parallel_trials": 2}, "result": {"refit": False}}
     job = client.jobs.create(long_spec)
@@ -161,6 +161,12 @@ def test_a_search_is_steered_while_it_runs(service_on: Any, long_spec: Json) -> 
     best = client.get(f"/v1/jobs/{job.id}/best")
     assert best["score"] == max(trial_of(job, number)["score"] or 0.0 for number in (0, 2, 3))
     assert best["test"] is not None
+
+    again = client.jobs.get(client.post(f"/v1/jobs/{job.id}:clone", json={"search": {"reuse": True}})["id"])
+    again.wait(timeout=120, progress=False)
+    taken = [trial_of(again, number)["reused"] for number in range(4)]
+    assert taken == [{"job": job.id, "trial": 0}, None, *({"job": job.id, "trial": n} for n in (2, 3))]
+    assert (again.progress.epochs, trial_of(again, 0)["score"]) == (25, first["score"]), "one was trained"
 
     changes = {"name": "again", "search": {"algorithm": "tpe"}, "training": {"epochs": 100}}
     clone = client.jobs.get(client.post(f"/v1/jobs/{job.id}:clone", json=changes)["id"])
