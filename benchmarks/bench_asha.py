@@ -143,7 +143,8 @@ def compare(grid: Grid, seed: int, workers: int) -> Comparison:
 def replayed(seeds: int) -> None:
     heads = f"{'median ratio':>12} {'quartiles':>14} {'trials':>7} {'saved of all':>12} {'lost':>8}"
     print(f"{'epochs':>6} {'workers':>7} {heads}")
-    for grid, workers in product(cnn_table.GRIDS.values(), WORKERS):
+    made = [grid for grid in cnn_table.GRIDS.values() if grid.file.exists()]
+    for grid, workers in product(made, WORKERS):
         found = [compare(grid, seed, workers) for seed in range(seeds)]
         # Without interpolation: some may be infinite.
         ratios = np.quantile([one.ratio for one in found], [0.25, 0.75], method="closest_observation")

@@ -9,8 +9,8 @@ Prints the regret, the distance of the best value so far from the best there is 
 seeds), after 10, 25 and 50 trials; then for each pair the medians after 50 and one-sided p-values of the
 Mann-Whitney U test (1947): that ours is worse, and that it is better.
 
-Keras Tuner's Bayesian search takes a quarter of an hour. So runs are kept in a file, and taken from it when neither the
-algorithm nor the problem has changed since.
+Keras Tuner's Bayesian search takes a quarter of an hour. So runs are kept in a file, and taken from it when
+neither the algorithm nor the problem has changed since.
 """
 
 import argparse

@@ -197,24 +197,30 @@ def put_back(session: Session, lease: Lease, checkpoint: str | None, fold: int, 
     return before if checkpoint else None
 
 
-def begin_anew(session: Session, lease: Lease, seconds: float) -> None:
+def begin_anew(session: Session, lease: Lease, seconds: float) -> str | None:
     """Forgets what the trial has reported before: it is trained from nothing.
+
+    Says which checkpoint nothing names any more.
 
     Raises:
         LeaseLost: the trial is somebody else's by now.
     """
     assert lease.number is not None
     leases.renew(session, lease, seconds)
+    before = _checkpoint(session, lease)
     leases.changed(session, lease, checkpoint=None, checkpoint_fold=None, checkpoint_epoch=None)
     curves.cut(session, lease.job_id, lease.number, 0, 0)
+    return before
 
 
 def _checkpoint(session: Session, lease: Lease) -> str | None:
     return session.scalar(select(TrialRow.checkpoint).where(*lease.owns()))
 
 
-def lose(session: Session, lease: Lease, code: str, message: str) -> None:
+def lose(session: Session, lease: Lease, code: str, message: str) -> str | None:
     """The owner cannot go on, through no fault of the trial: it waits again, up to `MAX_LOSSES`.
+
+    Says which checkpoint nothing names any more.
 
     Raises:
         LeaseLost: the trial is somebody else's by now.
@@ -222,11 +228,12 @@ def lose(session: Session, lease: Lease, code: str, message: str) -> None:
     touch_job(session, lease.job_id)
     losses = session.scalar(select(TrialRow.losses).where(*lease.owns()))
     if losses is not None and losses + 1 >= MAX_LOSSES:
-        complete(session, lease, Outcome(TrialState.FAILED, error={"code": code, "message": message}))
-        return
+        failed = Outcome(TrialState.FAILED, error={"code": code, "message": message})
+        return complete(session, lease, failed)
     # Sent again by reconcile, which gives what is away time to come back.
     values = {**_waiting(TrialRow.stop), "sent_at": clock(), "losses": TrialRow.losses + 1}
     leases.changed(session, lease, **values)
+    return None
 
 
 def hand_back_all(session: Session, worker: str) -> list[tuple[str, int]]:
@@ -282,16 +289,15 @@ def _waiting(stop: Any) -> dict[str, Any]:
         "end_time": case((wanted, None), else_=clock()),
         "sent_at": 0.0,
         # Of one that ends here, the end and the start of its last attempt say how long that was.
-        "used_seconds": TrialRow.used_seconds
-        + case((wanted, func.coalesce(seconds_between(TrialRow.start_time, clock()), 0.0)), else_=0.0),
+        "start_time": case((wanted, None), else_=TrialRow.start_time),
+        "used_seconds": case((wanted, lasted()), else_=TrialRow.used_seconds),
     }
 
 
 def lasted() -> ColumnElement[float]:
     """Seconds that a trial has had a slot, in all its attempts, up to now."""
     last = seconds_between(TrialRow.start_time, func.coalesce(TrialRow.end_time, clock()))
-    waits = TrialRow.state == TrialState.PENDING
-    return TrialRow.used_seconds + case((waits, 0.0), else_=func.coalesce(last, 0.0))
+    return TrialRow.used_seconds + func.coalesce(last, 0.0)
 
 
 def gpu_seconds(session: Session, job_id: str) -> float:
@@ -314,7 +320,8 @@ def revive(session: Session, job_id: str) -> None:
         TrialRow.stop.in_([reason for reason in StopReason if reason != StopReason.CANCELLED]),
     )
     waiting = {"state": TrialState.PENDING, "stop": None, "end_time": None, "sent_at": 0.0}
-    updated(session, update(TrialRow).where(*dropped).values(**waiting))
+    used = {"used_seconds": lasted(), "start_time": None}
+    updated(session, update(TrialRow).where(*dropped).values(**waiting, **used))
 
 
 def stop_all(session: Session, job_id: str, reason: str) -> None:

@@ -75,7 +75,8 @@ def begin_anew(context: Context, claim: Claim) -> None:
         LeaseLost: it is somebody else's by now.
     """
     with context.database.write() as session:
-        trials.begin_anew(session, claim.lease, context.settings.lease_seconds)
+        superseded = trials.begin_anew(session, claim.lease, context.settings.lease_seconds)
+    drop(context, superseded)
 
 
 @contextmanager

@@ -62,7 +62,8 @@ def _owned(context: Context, work: Work, claim: Claim) -> None:
         except Unavailable as error:
             _log.warning("trial lost to infrastructure", job=work.id, error=str(error))
             with context.database.write() as session:
-                trials.lose(session, claim.lease, error.code, error.detail)
+                superseded = trials.lose(session, claim.lease, error.code, error.detail)
+            checkpoints.drop(context, superseded)
             return
         except OperationalError as error:
             # The database is away: the lease ends, and reconcile gives the trial to another.

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.budget import Budget, BudgetFields, BudgetSchema, Plateau, ScorePlateauSchema
+from schemas.states import StopReason
 from tests.schemas.faults import faults
 
 LEAST = Budget(3, 4, None, None, None, None, None, None)
@@ -112,6 +113,38 @@ def test_a_search_may_go_on_when_one_limit_is_wider(change: dict[str, Any]) -> N
 )
 def test_a_search_that_has_ended_stays_so_when_no_limit_is_wider(change: dict[str, Any]) -> None:
     assert not replace(TIGHT, **change).allows_more_than(TIGHT)
+
+
+# What ended a search, and the limits of which one has to be wider.
+ENDED_BY = {
+    StopReason.COMPLETED: {"max_trials"},
+    StopReason.DEADLINE: {"max_seconds"},
+    StopReason.BUDGET_EXHAUSTED: {"max_epochs", "max_gpu_seconds"},
+    StopReason.TOO_MANY_FAILURES: {"max_failed_trials"},
+    StopReason.PLATEAU: {"plateau"},
+}
+WIDER: dict[str, Any] = {
+    "max_trials": 4,
+    "max_seconds": 61.0,
+    "max_epochs": None,
+    "max_gpu_seconds": 31.0,
+    "max_failed_trials": 3,
+    "plateau": None,
+}
+
+
+@pytest.mark.parametrize("reason", [*ENDED_BY, StopReason.CANCELLED, None])
+@pytest.mark.parametrize("limit", WIDER)
+def test_only_the_limit_that_ended_a_search_makes_it_go_on(reason: StopReason | None, limit: str) -> None:
+    wider = replace(TIGHT, **{limit: WIDER[limit]})
+    helps = reason not in ENDED_BY or limit in ENDED_BY[reason]
+    assert wider.allows_more_than(TIGHT, reason) is helps
+
+
+def test_the_limits_that_a_refusal_names_are_those_that_would_help() -> None:
+    for reason, limits in ENDED_BY.items():
+        assert set(Budget.limits_of(reason)) == limits
+    assert set(Budget.limits_of(None)) == set(Budget.limits_of(StopReason.CANCELLED)) == set(WIDER)
 
 
 def test_a_limit_where_there_was_none_allows_no_more() -> None:

@@ -33,19 +33,64 @@ def test_a_patch_does_what_rfc_7396_says(document: Any, patch: Any, result: Any)
     assert merged(document, patch) == result
 
 
-@pytest.mark.parametrize("name", ["family", "algorithm", "rule", "type"])
-def test_another_variant_replaces_the_whole_object(name: str) -> None:
-    document = {"x": {name: "one", "own": 1, "both": 2}}
-    assert merged(document, {"x": {name: "two", "both": 3}}) == {"x": {name: "two", "both": 3}}
-    assert merged(document, {"x": {name: "one", "both": 3}}) == {"x": {name: "one", "own": 1, "both": 3}}
-    assert merged(document, {"x": {"both": 3}}) == {"x": {name: "one", "own": 1, "both": 3}}
+def placed(place: str, value: Any) -> Any:
+    """A document with a value at a place."""
+    for name in reversed(place.split(".")):
+        value = {name: value}
+    return value
+
+
+# Where variants stand, and what tells them apart there.
+VARIANTS = [
+    ("model", "family"),
+    ("search", "algorithm"),
+    ("search.then", "algorithm"),
+    ("search.stopping", "rule"),
+    ("search.then.stopping", "rule"),
+    *((f"{section}.x", "type") for section in ("preprocessing", "augmentation", "model", "training")),
+    ("training.x.y", "type"),
+]
+
+
+@pytest.mark.parametrize(("place", "name"), VARIANTS)
+def test_another_variant_replaces_the_whole_object(place: str, name: str) -> None:
+    document = placed(place, {name: "one", "own": 1, "both": 2})
+
+    def patched(**patch: Any) -> Any:
+        return merged(document, placed(place, patch))
+
+    assert patched(**{name: "two", "both": 3}) == placed(place, {name: "two", "both": 3})
+    assert patched(**{name: "one", "both": 3}) == placed(place, {name: "one", "own": 1, "both": 3})
+    assert patched(both=3) == placed(place, {name: "one", "own": 1, "both": 3})
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        *(("labels", name) for name in ("family", "algorithm", "rule", "type")),
+        ("search.coarse", "algorithm"),
+        ("search.fine", "algorithm"),
+        ("search", "rule"),
+        ("search", "type"),
+        ("budget", "type"),
+        ("model.x", "family"),
+    ],
+)
+def test_elsewhere_the_same_name_is_a_field_like_any_other(place: str, name: str) -> None:
+    document = placed(place, {name: "one", "own": 1})
+    assert merged(document, placed(place, {name: "two"})) == placed(place, {name: "two", "own": 1})
 
 
 def test_a_fixed_value_is_opened_and_an_open_one_is_fixed() -> None:
-    opened = {"type": "int", "min": 1, "max": 3}
-    assert merged({"blocks": 2}, {"blocks": opened}) == {"blocks": opened}
-    assert merged({"blocks": opened}, {"blocks": 2}) == {"blocks": 2}
-    assert merged({"blocks": opened}, {"blocks": {"max": 5}}) == {"blocks": {**opened, "max": 5}}
+    opened, drawn = {"type": "int", "min": 1, "max": 3}, {"type": "choice", "values": [1, 2]}
+
+    def patched(before: Any, patch: Any) -> Any:
+        return merged({"model": {"blocks": before}}, {"model": {"blocks": patch}})["model"]["blocks"]
+
+    assert patched(2, opened) == opened
+    assert patched(opened, 2) == 2
+    assert patched(opened, {"max": 5}) == {**opened, "max": 5}
+    assert patched(opened, drawn) == drawn
 
 
 def test_the_default_algorithm_gives_way_to_another() -> None:

@@ -435,15 +435,15 @@ class TestEnds:
         job_id = running_job(database, 2)
         claimed = claim(database, job_id, 0)
         with database.write() as session:
-            searches.end(session, job_id, StopReason.DEADLINE)
+            searches.end(session, job_id, StopReason.PLATEAU)
         with database.write() as session:
-            assert trials.renew(session, claimed.lease, LONG) == "deadline"
+            assert trials.renew(session, claimed.lease, LONG) == "plateau"
         assert trial_of(database, job_id, 1).state == TrialState.CANCELLED
-        assert _get(database, job_id).stop_reason == StopReason.DEADLINE
+        assert _get(database, job_id).stop_reason == StopReason.PLATEAU
 
     def test_the_first_reason_stays(self, database: Database) -> None:
         job_id = running_job(database)
-        for reason in (StopReason.TARGET_REACHED, StopReason.DEADLINE):
+        for reason in (StopReason.TARGET_REACHED, StopReason.PLATEAU):
             with database.write() as session:
                 searches.end(session, job_id, reason)
         assert _get(database, job_id).stop_reason == StopReason.TARGET_REACHED
@@ -565,7 +565,7 @@ class TestUnchanged:
         job_id = running_job(database)
         known = work_of(database, job_id)
         with database.write() as session:
-            searches.end(session, job_id, StopReason.DEADLINE)
+            searches.end(session, job_id, StopReason.PLATEAU)
         with database.write() as session:
             assert not searches.unchanged(session, known)
 

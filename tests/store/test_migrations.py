@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 import store
+from schemas.specs import load_spec
 from schemas.states import JobState, TrialState
 from schemas.trials import Epoch, Trial
 from store import artifacts, jobs, trials
@@ -183,3 +184,26 @@ def test_folds_come_back_as_they_were_written(database: Database) -> None:
     assert (found.deviation, found.folds, found.epochs) == (0.3535, FOLDS, curve)
     assert page.items[0] == found
     assert [(one.deviation, one.folds) for one in listed] == [(0.3535, FOLDS), (None, None)]
+
+
+def test_only_grids_keep_their_order_and_the_digest_is_that_of_what_is_left(bare: Database) -> None:
+    migrate_to(bare, "0001")
+    old_job(bare)
+    spec = new_spec(search={"algorithm": "random"}).resolved
+    before = {**spec, "search": {**spec["search"], "order": "row_major"}}
+    grid = new_spec(search={"algorithm": "grid", "order": "outside_in"})
+    with bare.write() as session:
+        columns = session.execute(text("SELECT * FROM jobs")).keys()
+        names = ", ".join(columns)
+        others = ", ".join("'job_grid'" if name == "id" else name for name in columns)
+        copied = f"INSERT INTO jobs ({names}) SELECT {others} FROM jobs WHERE id = '{JOB}'"
+        session.execute(text(copied))
+        change = text("UPDATE jobs SET spec = :spec, spec_digest = :digest WHERE id = :id")
+        session.execute(change, {"spec": json.dumps(before), "digest": "sha256:old", "id": JOB})
+        kept = {"spec": json.dumps(grid.resolved), "digest": "sha256:kept", "id": "job_grid"}
+        session.execute(change, kept)
+    bare.migrate()
+    with bare.read() as session:
+        changed, same = (jobs.get(session, PROJECT, one) for one in (JOB, "job_grid"))
+    assert (changed.spec, changed.spec_digest) == (spec, load_spec(spec).digest)
+    assert (same.spec, same.spec_digest) == (grid.resolved, "sha256:kept")

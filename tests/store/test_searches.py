@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from schemas.jobs import Progress
 from schemas.problems import Conflict
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Effort, Epoch, Suggestion
 from store import curves, jobs, searches, trials, workers
 from store.database import Database, clock
 from store.leases import LeaseLost
+from store.tables import MAX_FAULTS
 from store.trials import MAX_LOSSES, PAUSED, Claim
 from tests.store.makers import (
     LONG,
@@ -72,8 +74,38 @@ def put_back(
         trials.put_back(session, claimed.lease, checkpoint, fold, epoch)
 
 
+def begin(database: Database, job_id: str, number: int, seconds_ago: float, device: str = "CPU") -> Claim:
+    """A trial that has run on a device for so long."""
+    claimed = claim(database, job_id, number)
+    set_trial(database, job_id, number, start_time=clock() - seconds_ago, device=device)
+    return claimed
+
+
+def gpu_seconds(database: Database, job_id: str) -> float:
+    with database.read() as session:
+        return trials.gpu_seconds(session, job_id)
+
+
+def end_by_deadline(database: Database, job_id: str) -> None:
+    set_job(database, job_id, deadline=clock() - 1)
+    with database.write() as session:
+        searches.end(session, job_id, StopReason.DEADLINE)
+
+
+def finished(database: Database, job_id: str, seconds_ago: float = 0.0) -> None:
+    """The job has ended with its model, so long ago."""
+    set_job(database, job_id, state=JobState.SUCCEEDED, end_time=clock() - seconds_ago)
+
+
+def rested_deadline(database: Database, job_id: str) -> float:
+    """Where a deadline has to be, by the row's own budget and rests."""
+    row = job_row(database, job_id)
+    limit = float(row.spec["budget"]["max_seconds"])
+    return row.create_time.timestamp() + limit + row.rested_seconds
+
+
 class TestPause:
-    @pytest.mark.parametrize("state", searches.SEARCHING)
+    @pytest.mark.parametrize("state", JobState.searching())
     def test_a_search_is_held(self, database: Database, state: JobState) -> None:
         job_id = job_with_trials(database, 1)
         set_state(database, job_id, state)
@@ -177,7 +209,7 @@ class TestResume:
         assert trial_row(database, job_id, 1).sent_at == 0.0, "due to be sent"
         assert try_to_claim(database, job_id, 1) is not None
 
-    @pytest.mark.parametrize("state", searches.SEARCHING)
+    @pytest.mark.parametrize("state", JobState.searching())
     def test_it_is_idempotent(self, database: Database, state: JobState) -> None:
         job_id = running_job(database)
         set_state(database, job_id, state)
@@ -379,7 +411,7 @@ class TestChangeBudget:
     def test_a_deadline_is_counted_without_the_time_after_the_end(self, database: Database) -> None:
         job_id = running_job(database, budget={"max_trials": 10, "max_seconds": 60})
         before = job_row(database, job_id).deadline
-        set_job(database, job_id, state=JobState.SUCCEEDED, end_time=clock() - 1000)
+        set_job(database, job_id, state=JobState.SUCCEEDED, stop_reason="completed", end_time=clock() - 1000)
         give(database, job_id, max_trials=11, max_seconds=90)
         after = job_row(database, job_id).deadline
         assert before is not None
@@ -402,6 +434,199 @@ class TestChangeBudget:
         row = job_row(database, job_id)
         assert row.deadline == pytest.approx(row.create_time.timestamp() + 60 + 1000, abs=5)
 
+    def test_a_search_that_is_ending_already_takes_no_more(self, database: Database) -> None:
+        job_id = running_job(database, 1)
+        claim(database, job_id, 0)
+        with database.write() as session:
+            searches.end(session, job_id, StopReason.TARGET_REACHED)
+        with pytest.raises(Conflict) as caught:
+            give(database, job_id, max_trials=50)
+        assert caught.value.code == "job_ending"
+        assert job_row(database, job_id).max_trials == 10
+
+    @pytest.mark.parametrize(
+        ("reason", "helps", "others"),
+        [
+            ("completed", {"max_trials": 11}, {"max_seconds": 90, "max_epochs": 9, "max_failed_trials": 9}),
+            ("deadline", {"max_seconds": 61}, {"max_trials": 11, "max_epochs": 9}),
+            ("budget_exhausted", {"max_epochs": 6}, {"max_trials": 11, "max_seconds": 90}),
+            ("budget_exhausted", {"max_gpu_seconds": None}, {"max_trials": 11, "max_seconds": None}),
+            ("too_many_failures", {"max_failed_trials": 3}, {"max_trials": 11, "plateau": None}),
+            ("plateau", {"plateau": None}, {"max_trials": 11, "max_failed_trials": 9}),
+        ],
+    )
+    def test_an_ended_job_goes_on_by_the_limit_that_ended_it_alone(
+        self, database: Database, reason: str, helps: dict[str, Any], others: dict[str, Any]
+    ) -> None:
+        limits = {
+            "max_seconds": 60,
+            "max_epochs": 5,
+            "max_gpu_seconds": 5,
+            "max_failed_trials": 2,
+            "plateau": {"trials": 3},
+        }
+        job_id = running_job(database, budget={"max_trials": 10, **limits})
+        set_job(database, job_id, state=JobState.SUCCEEDED, stop_reason=reason, end_time=clock())
+        kept = {name: limits[name] for name in ("max_epochs", "max_gpu_seconds") if name not in others}
+        with pytest.raises(Conflict) as caught:
+            give(database, job_id, **{**limits, **others, **kept})
+        assert caught.value.code == "job_ended"
+        assert all(name in caught.value.detail for name in helps)
+        give(database, job_id, **{**limits, **helps})
+        assert state_of(database, job_id) == JobState.RUNNING
+
+    @pytest.mark.parametrize("reason", [StopReason.SPACE_EXHAUSTED, StopReason.TARGET_REACHED])
+    def test_what_no_budget_helps_stays_ended(self, database: Database, reason: StopReason) -> None:
+        job_id = running_job(database)
+        set_job(database, job_id, state=JobState.SUCCEEDED, stop_reason=reason, end_time=clock())
+        with pytest.raises(Conflict) as caught:
+            give(database, job_id, max_trials=1000)
+        assert caught.value.code == "job_ended"
+
+    @pytest.mark.parametrize("reason", [StopReason.DEADLINE, StopReason.BUDGET_EXHAUSTED])
+    def test_trials_that_the_end_had_dropped_wait_again(self, database: Database, reason: StopReason) -> None:
+        limits = {"max_seconds": 60, "max_epochs": 5}
+        job_id = running_job(database, 4, budget={"max_trials": 10, **limits})
+        complete(database, claim(database, job_id, 3))
+        running = claim(database, job_id, 2)
+        with database.write() as session:
+            trials.cancel(session, job_id, 0)
+        set_job(database, job_id, deadline=clock() - 1)
+        with database.write() as session:
+            searches.end(session, job_id, reason)
+        put_back(database, running)
+        states = [trial_of(database, job_id, number).state for number in range(4)]
+        assert states == [*[TrialState.CANCELLED] * 3, TrialState.COMPLETED]
+        finished(database, job_id)
+        give(database, job_id, max_seconds=600, max_epochs=50)
+        found = [trial_of(database, job_id, number) for number in range(4)]
+        assert [one.state for one in found] == [
+            TrialState.CANCELLED,
+            TrialState.PENDING,
+            TrialState.PENDING,
+            TrialState.COMPLETED,
+        ]
+        assert [(one.stop_reason, one.end_time) for one in found[1:3]] == [(None, None)] * 2
+        assert found[0].stop_reason == trials.CANCELLED, "somebody wanted that"
+        with database.read() as session:
+            assert sorted(trials.late(session, 10)) == [(job_id, 1), (job_id, 2)]
+        assert try_to_claim(database, job_id, 1) is not None
+
+    def test_faults_of_before_are_forgotten(self, database: Database) -> None:
+        job_id = running_job(database)
+        set_job(database, job_id, faults=MAX_FAULTS, state=JobState.FAILED, end_time=clock())
+        give(database, job_id, max_trials=11)
+        assert job_row(database, job_id).faults == 0
+        set_job(database, job_id, faults=MAX_FAULTS)
+        pause(database, job_id)
+        resume(database, job_id)
+        assert job_row(database, job_id).faults == 0
+
+
+class TestDeadline:
+    """It is when the job was made, and what it may take, and what it has rested."""
+
+    def test_one_that_was_moved_meanwhile_does_not_end_the_search(self, database: Database) -> None:
+        job_id = running_job(database, 1, budget={"max_trials": 10, "max_seconds": 60})
+        set_job(database, job_id, deadline=clock() - 1)
+        assert work_of(database, job_id).deadline_passed
+        give(database, job_id, max_seconds=600)
+        with database.write() as session:
+            searches.end(session, job_id, StopReason.DEADLINE)
+        assert job_row(database, job_id).stop_reason is None
+        assert trial_of(database, job_id, 0).state == TrialState.PENDING
+
+    def test_it_counts_no_pause_however_often_the_budget_changes(self, database: Database) -> None:
+        job_id = running_job(database, budget={"max_trials": 10, "max_seconds": 60})
+        for limit in (90, 30, 120):
+            pause(database, job_id)
+            set_job(database, job_id, rested_at=clock() - 100)
+            give(database, job_id, max_seconds=limit)
+            resume(database, job_id)
+            assert job_row(database, job_id).deadline == pytest.approx(rested_deadline(database, job_id))
+        assert job_row(database, job_id).rested_seconds == pytest.approx(300, abs=5)
+
+    def test_one_that_was_taken_away_comes_back_with_the_rests(self, database: Database) -> None:
+        job_id = running_job(database, budget={"max_trials": 10, "max_seconds": 60})
+        give(database, job_id)
+        pause(database, job_id)
+        set_job(database, job_id, rested_at=clock() - 100)
+        resume(database, job_id)
+        give(database, job_id, max_seconds=60)
+        row = job_row(database, job_id)
+        assert row.deadline == pytest.approx(row.create_time.timestamp() + 160, abs=5)
+
+    def test_a_job_cancelled_in_its_pause_and_given_more_has_rested_for_both(
+        self, database: Database
+    ) -> None:
+        job_id = running_job(database, budget={"max_trials": 10, "max_seconds": 60})
+        pause(database, job_id)
+        set_job(database, job_id, rested_at=clock() - 100)
+        with database.write() as session:
+            jobs.cancel(session, PROJECT, job_id)
+        row = job_row(database, job_id)
+        assert (row.rested_at, row.rested_seconds) == (None, pytest.approx(100, abs=5))
+        set_job(database, job_id, end_time=clock() - 1000)
+        give(database, job_id, max_trials=11, max_seconds=90)
+        row = job_row(database, job_id)
+        assert row.rested_seconds == pytest.approx(1100, abs=5)
+        assert row.deadline == pytest.approx(rested_deadline(database, job_id))
+
+    def test_cancelling_what_is_not_paused_adds_no_rest(self, database: Database) -> None:
+        job_id = running_job(database, budget={"max_trials": 10, "max_seconds": 60})
+        with database.write() as session:
+            jobs.cancel(session, PROJECT, job_id)
+        row = job_row(database, job_id)
+        assert (row.rested_seconds, row.deadline) == (0.0, pytest.approx(rested_deadline(database, job_id)))
+
+    def test_two_extensions_leave_out_the_time_after_both_ends(self, database: Database) -> None:
+        job_id = running_job(database, budget={"max_trials": 10, "max_seconds": 60})
+        for limit in (90, 120):
+            set_job(database, job_id, stop_reason="deadline")
+            finished(database, job_id, seconds_ago=500)
+            give(database, job_id, max_seconds=limit)
+            assert job_row(database, job_id).deadline == pytest.approx(rested_deadline(database, job_id))
+        assert job_row(database, job_id).rested_seconds == pytest.approx(1000, abs=5)
+
+
+class TestProgress:
+    def _after(self, database: Database, seconds: float, **values: Any) -> tuple[str, Any]:
+        """A job of ten trials that was made so long ago, with half of them done, and its progress."""
+        job_id = running_job(database, 5)
+        for number in range(5):
+            complete(database, claim(database, job_id, number))
+        set_job(database, job_id, create_time=clock() - seconds, start_time=clock() - seconds, **values)
+        return job_id, progress(database, job_id)
+
+    def test_rests_are_no_time_of_the_search(self, database: Database) -> None:
+        _, found = self._after(database, 1000, rested_seconds=700)
+        assert found.elapsed_seconds == pytest.approx(300, abs=5)
+        assert found.eta_seconds == pytest.approx(300, abs=5)
+
+    def test_while_it_rests_its_time_stands_still_and_nobody_knows_the_end(self, database: Database) -> None:
+        job_id, _ = self._after(database, 1000, rested_seconds=100)
+        pause(database, job_id)
+        set_job(database, job_id, rested_at=clock() - 600)
+        found = progress(database, job_id)
+        assert found.elapsed_seconds == pytest.approx(300, abs=5)
+        assert found.eta_seconds is None
+        resume(database, job_id)
+        found = progress(database, job_id)
+        assert found.elapsed_seconds == pytest.approx(300, abs=5)
+        assert found.eta_seconds == pytest.approx(300, abs=5)
+
+    def test_an_extended_job_has_not_searched_after_its_end(self, database: Database) -> None:
+        job_id, _ = self._after(database, 1000)
+        finished(database, job_id, seconds_ago=800)
+        assert progress(database, job_id).elapsed_seconds == pytest.approx(200, abs=5)
+        give(database, job_id, max_trials=20)
+        assert progress(database, job_id).elapsed_seconds == pytest.approx(200, abs=5)
+
+
+def progress(database: Database, job_id: str) -> Progress:
+    with database.read() as session:
+        return jobs.get(session, PROJECT, job_id).progress
+
 
 class TestSpent:
     def test_epochs_are_those_of_all_trials_and_folds(self, database: Database) -> None:
@@ -411,7 +636,9 @@ class TestSpent:
         report(database, first, 1, fold=2)
         report(database, second, 1)
         complete(database, first)
-        assert work_of(database, job_id).spent == searches.Spent(3, 0.0)
+        with database.read() as session:
+            assert curves.count(session, job_id) == 3
+            assert trials.gpu_seconds(session, job_id) == 0
 
     def test_seconds_count_on_gpus_alone_and_while_a_trial_runs(self, database: Database) -> None:
         job_id = running_job(database, 3)
@@ -420,17 +647,55 @@ class TestSpent:
         set_trial(database, job_id, 0, start_time=clock() - 100, end_time=clock() - 60)
         set_trial(database, job_id, 1, start_time=clock() - 100)
         set_trial(database, job_id, 2, start_time=clock() - 10)
-        spent = work_of(database, job_id).spent
-        assert (spent.epochs, spent.gpu_seconds) == (3, pytest.approx(50, abs=5))
+        assert gpu_seconds(database, job_id) == pytest.approx(50, abs=5)
 
-    def test_a_trial_that_was_put_back_is_on_no_gpu(self, database: Database) -> None:
+    def test_seconds_add_up_over_attempts_and_pauses_and_waiting_costs_nothing(
+        self, database: Database
+    ) -> None:
         job_id = running_job(database, 1)
-        claimed = claim(database, job_id, 0)
-        report(database, claimed, 1, "GPU: one")
-        set_trial(database, job_id, 0, start_time=clock() - 100)
+        first = begin(database, job_id, 0, seconds_ago=100, device="GPU: one")
         pause(database, job_id)
+        put_back(database, first, "checkpoints/a")
+        assert gpu_seconds(database, job_id) == pytest.approx(100, abs=5)
+        resume(database, job_id)
+        assert gpu_seconds(database, job_id) == pytest.approx(100, abs=5), "it waits"
+        begin(database, job_id, 0, seconds_ago=30, device="GPU: one")
+        assert gpu_seconds(database, job_id) == pytest.approx(130, abs=5)
+        # Its worker is lost, and it begins once more.
+        set_trial(database, job_id, 0, lease_expires_at=1.0)
+        release(database, job_id, 0)
+        last = begin(database, job_id, 0, seconds_ago=10, device="GPU: one")
+        complete(database, last, device=None)
+        with database.read() as session:
+            cost = jobs.get(session, PROJECT, job_id).cost
+        assert cost.gpu_seconds == cost.trial_seconds == pytest.approx(140, abs=5)
+        assert trial_row(database, job_id, 0).device == "GPU: one", "nobody said another"
+
+    @pytest.mark.parametrize("by", ["deadline", "cancel"])
+    def test_the_time_that_a_trial_had_waited_costs_nothing_when_it_is_dropped(
+        self, database: Database, by: str
+    ) -> None:
+        job_id = running_job(database, 1)
+        put_back(database, begin(database, job_id, 0, seconds_ago=100, device="GPU: one"))
+        with database.write() as session:
+            if by == "deadline":
+                trials.stop_all(session, job_id, StopReason.DEADLINE)
+            else:
+                trials.cancel(session, job_id, 0)
+        assert gpu_seconds(database, job_id) == pytest.approx(100, abs=5)
+
+    def test_a_revived_trial_has_cost_what_it_had(self, database: Database) -> None:
+        job_id = running_job(database, 1, budget={"max_trials": 10, "max_seconds": 60})
+        claimed = begin(database, job_id, 0, seconds_ago=100, device="GPU: one")
+        end_by_deadline(database, job_id)
         put_back(database, claimed, "checkpoints/a")
-        assert work_of(database, job_id).spent.gpu_seconds == 0
+        finished(database, job_id)
+        set_trial(database, job_id, 0, end_time=clock() - 50, start_time=clock() - 150)
+        give(database, job_id, max_seconds=90)
+        assert trial_of(database, job_id, 0).state == TrialState.PENDING
+        assert gpu_seconds(database, job_id) == pytest.approx(100, abs=5)
+        begin(database, job_id, 0, seconds_ago=10, device="GPU: one")
+        assert gpu_seconds(database, job_id) == pytest.approx(110, abs=5)
 
     @pytest.mark.parametrize(
         ("limits", "spent"),
@@ -468,5 +733,4 @@ class TestSpent:
         new_trials(database, other, 1)
         report(database, claim(database, one, 0), 1)
         with database.read() as session:
-            assert curves.count(session, other) == 0
-            assert searches.spent(session, other) == searches.Spent()
+            assert [curves.count(session, job_id) for job_id in (one, other)] == [1, 0]

@@ -9,14 +9,15 @@ from sqlalchemy.exc import IntegrityError
 from schemas.distributions import Value
 from schemas.problems import Conflict, NotFound
 from schemas.states import JobState, StopReason, TrialState
-from schemas.trials import Epoch, Suggestion, Trial
+from schemas.trials import Effort, Epoch, Suggestion, Trial
 from store import jobs, trials
 from store.database import Database
 from store.leases import Lease, LeaseLost
-from store.trials import MAX_LOSSES, Claim, Outcome
+from store.trials import MAX_LOSSES, Claim, Kin, Outcome
 from tests.store.makers import (
     LONG,
     OVER,
+    PROJECT,
     at_once,
     claim,
     complete,
@@ -434,6 +435,28 @@ class TestPage:
             page = trials.page(session, job_id, 10, None, None, "score")
         assert [trial.number for trial in page.items] == [2, 0, 1]
 
+    @pytest.mark.parametrize("metric", ["val_accuracy", "val_f1_macro"])
+    def test_of_equal_scores_the_one_that_the_objective_prefers_is_first(
+        self, database: Database, metric: str
+    ) -> None:
+        job_id = running_job(database, 5, objective={"metric": metric})
+        for number, loss in enumerate((None, 0.7, 0.2, 0.7)):
+            outcome = Outcome(TrialState.COMPLETED, 0.9, 1, {metric: 0.9, "val_loss": loss})
+            claimed = claim(database, job_id, number)
+            with database.write() as session:
+                trials.complete(session, claimed.lease, outcome)
+        seen: list[int] = []
+        token = None
+        with database.read() as session:
+            best = jobs.get(session, PROJECT, job_id).best
+            for _ in range(5):
+                page = trials.page(session, job_id, 1, token, None, "score")
+                seen += [trial.number for trial in page.items]
+                token = page.next_page_token
+        assert (seen, token) == ([2, 1, 3, 0, 4], None)
+        assert best is not None
+        assert best.trial == seen[0]
+
     def test_by_state(self, database: Database) -> None:
         job_id = self._job(database)
         with database.read() as session:
@@ -444,6 +467,63 @@ class TestPage:
         job_id, _ = running_job(database, 1), running_job(database, 3)
         with database.read() as session:
             assert len(trials.page(session, job_id, 10, None, None, "number").items) == 1
+
+
+class TestBeginAnew:
+    def _with_checkpoint(self, database: Database) -> Claim:
+        """A second attempt, which goes on from the first one's second epoch."""
+        job_id = running_job(database, 1)
+        first = claim(database, job_id, 0)
+        for number in (1, 2):
+            _report(database, first, number)
+        with database.write() as session:
+            trials.put_back(session, first.lease, "checkpoints/a", 1, 2)
+        return claim(database, job_id, 0, seconds=OVER)
+
+    def test_all_is_forgotten_and_the_state_is_nobodys(self, database: Database) -> None:
+        lease = self._with_checkpoint(database).lease
+        with database.write() as session:
+            assert trials.begin_anew(session, lease, LONG) == "checkpoints/a"
+        row = trial_row(database, lease.job_id, 0)
+        assert (row.checkpoint, row.checkpoint_fold, row.checkpoint_epoch) == (None, None, None)
+        assert trial_of(database, lease.job_id, 0).epochs == []
+
+    def test_a_worker_presumed_dead_leaves_the_living_ones_epochs(self, database: Database) -> None:
+        dead = self._with_checkpoint(database).lease
+        release(database, dead.job_id, 0)
+        living = claim(database, dead.job_id, 0)
+        _report(database, living, 3)
+        with pytest.raises(LeaseLost), database.write() as session:
+            trials.begin_anew(session, dead, LONG)
+        assert [one.epoch for one in trial_of(database, dead.job_id, 0).epochs or []] == [1, 2, 3]
+        assert trial_row(database, dead.job_id, 0).checkpoint == "checkpoints/a"
+
+
+class TestSuperseded:
+    """Which state in the storage nothing names any more."""
+
+    def _put_back(self, database: Database, job_id: str, path: str | None) -> str | None:
+        claimed = claim(database, job_id, 0)
+        with database.write() as session:
+            return trials.put_back(session, claimed.lease, path, 1, 1)
+
+    def test_a_newer_state_supersedes_the_one_before(self, database: Database) -> None:
+        job_id = running_job(database, 1)
+        assert self._put_back(database, job_id, "a") is None
+        assert self._put_back(database, job_id, "b") == "a"
+        assert self._put_back(database, job_id, None) is None, "the one before is kept"
+        claimed = claim(database, job_id, 0)
+        with database.write() as session:
+            assert trials.complete(session, claimed.lease, Outcome(TrialState.CANCELLED)) == "b"
+
+    def test_a_trial_that_is_lost_for_good_needs_its_state_no_more(self, database: Database) -> None:
+        job_id = running_job(database, 1)
+        self._put_back(database, job_id, "a")
+        for expected in (None, None, "a"):
+            claimed = claim(database, job_id, 0)
+            with database.write() as session:
+                assert trials.lose(session, claimed.lease, "storage_unavailable", "away") == expected
+        assert trial_row(database, job_id, 0).state == TrialState.FAILED
 
 
 class TestWeights:
@@ -493,3 +573,34 @@ def test_a_second_attempt_starts_its_time_anew(database: Database) -> None:
     assert first is not None
     assert second is not None
     assert second > first
+
+
+def test_without_a_device_the_one_that_reported_stays(database: Database) -> None:
+    job_id = running_job(database, 2)
+    for number, told in ((0, None), (1, "CPU")):
+        claimed = claim(database, job_id, number)
+        with database.write() as session:
+            trials.report(session, claimed.lease, _epoch(1), LONG, "GPU: one")
+            trials.complete(session, claimed.lease, Outcome(TrialState.CANCELLED, device=told))
+    assert [trial_row(database, job_id, number).device for number in (0, 1)] == ["GPU: one", "CPU"]
+
+
+def test_a_range_test_is_no_curve_of_the_family(database: Database) -> None:
+    job_id = running_job(database)
+    efforts = [Effort(stage={"name": "range_test"}), Effort(until_epoch=1), Effort(parent=1)]
+    with database.write() as session:
+        trials.create(session, job_id, 0, [Suggestion({}, effort) for effort in efforts])
+    complete(database, claim(database, job_id, 1))
+    with database.read() as session:
+        assert trials.family(session, job_id) == {1: Kin(None, True), 2: Kin(1, False)}
+
+
+def test_a_trial_waits_until_somebody_has_it(database: Database) -> None:
+    job_id = running_job(database, 1)
+    claimed = claim(database, job_id, 0)
+    with database.read() as session:
+        assert not trials.is_waiting(session, job_id, 0)
+        assert not trials.is_waiting(session, job_id, 1)
+    _lose(database, claimed)
+    with database.read() as session:
+        assert trials.is_waiting(session, job_id, 0)

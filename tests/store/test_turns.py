@@ -1,11 +1,13 @@
 """Whose trial is next: jobs share the slots by their priorities, whatever they have in the queue."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from schemas.states import JobState
-from store import jobs, searches, turns
+from schemas.trials import Suggestion
+from store import jobs, searches, trials, turns
 from store.database import Database
 from store.tables import MAX_FAULTS
 from tests.store.makers import (
@@ -114,7 +116,7 @@ def test_another_budget_is_no_way_to_the_front(database: Database) -> None:
     assert job_row(database, ahead).turn == 1
 
 
-@pytest.mark.parametrize("state", [one for one in JobState if one not in searches.SEARCHING])
+@pytest.mark.parametrize("state", [one for one in JobState if one not in JobState.searching()])
 def test_a_job_that_does_not_search_is_passed_over(database: Database, state: JobState) -> None:
     resting, other = running_job(database, 2), running_job(database, 2)
     set_state(database, resting, state)
@@ -140,3 +142,78 @@ def test_jobs_of_all_projects_share_the_slots(database: Database) -> None:
     assert Counter(start(database, 6)) == {mine: 3, other: 3}
     with database.read() as session:
         assert jobs.get(session, PROJECT, mine).progress.running == 3
+
+
+# A job that comes to the search starts where the others are, whatever some row may say.
+
+
+def waiting_at(database: Database, turn: float, count: int = 40) -> str:
+    """A running job with waiting trials whose turn is so far."""
+    job_id = running_job(database, count)
+    set_job(database, job_id, turn=turn)
+    return job_id
+
+
+def idle_at(database: Database, turn: float) -> str:
+    """A searching job with nothing waiting: its trials all run."""
+    job_id = waiting_at(database, turn, 1)
+    claim(database, job_id, 0)
+    set_job(database, job_id, turn=turn)
+    return job_id
+
+
+def given_up_at(database: Database, turn: float) -> str:
+    job_id = waiting_at(database, turn, 1)
+    set_job(database, job_id, faults=MAX_FAULTS)
+    return job_id
+
+
+@pytest.mark.parametrize("low", [idle_at, given_up_at])
+def test_a_new_job_starves_nobody_whoever_else_is_far_behind(
+    database: Database, low: Callable[[Database, float], str]
+) -> None:
+    busy = waiting_at(database, 100)
+    low(database, 2)
+    new = running_job(database, 40)
+    assert job_row(database, new).turn == 100
+    assert Counter(start(database, 10)) == {busy: 5, new: 5}
+
+
+@pytest.mark.parametrize("low", [idle_at, given_up_at])
+def test_a_resumed_job_starves_nobody_whoever_else_is_far_behind(
+    database: Database, low: Callable[[Database, float], str]
+) -> None:
+    resumed = waiting_at(database, 1)
+    with database.write() as session:
+        searches.pause(session, resumed)
+    busy = waiting_at(database, 100)
+    low(database, 2)
+    with database.write() as session:
+        searches.resume(session, resumed)
+    assert Counter(start(database, 10)) == {busy: 5, resumed: 5}
+
+
+def test_while_nothing_waits_a_new_job_is_with_the_one_that_is_furthest(database: Database) -> None:
+    idle_at(database, 2)
+    busy = idle_at(database, 100)
+    given_up_at(database, 300)
+    new = running_job(database, 40)
+    with database.write() as session:
+        trials.create(session, busy, 1, [Suggestion({})] * 20)
+    assert Counter(start(database, 10)) == {busy: 5, new: 5}
+
+
+def test_a_job_that_was_idle_has_the_credit_of_a_few_turns_and_no_more(database: Database) -> None:
+    idle, busy = idle_at(database, 2), waiting_at(database, 100)
+    with database.write() as session:
+        trials.create(session, idle, 1, [Suggestion({})] * 30)
+    assert job_row(database, idle).turn == 96
+    assert start(database, 4) == [idle] * 4
+    assert Counter(start(database, 10)) == {busy: 5, idle: 5}
+
+
+def test_a_job_that_was_idle_for_a_moment_loses_nothing(database: Database) -> None:
+    idle, _ = idle_at(database, 98), waiting_at(database, 100)
+    with database.write() as session:
+        trials.create(session, idle, 1, [Suggestion({})])
+    assert job_row(database, idle).turn == 98

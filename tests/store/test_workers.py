@@ -4,9 +4,9 @@ from sqlalchemy import update
 
 from store import workers
 from store.database import Database, clock
-from store.tables import WorkerRow
+from store.tables import MAX_FAULTS, WorkerRow
 from store.workers import GONE_SECONDS, Worker
-from tests.store.makers import claim, running_job
+from tests.store.makers import claim, running_job, set_job
 
 ONE = Worker("one", 2, ["GPU:0"], "3.11")
 
@@ -59,3 +59,10 @@ def test_queue_depth_counts_waiting_trials_of_all_jobs(database: Database) -> No
     claim(database, first, 0)
     with database.read() as session:
         assert workers.queue_depth(session) == 4
+
+
+def test_queue_depth_passes_over_jobs_that_were_given_up(database: Database) -> None:
+    given_up, _ = running_job(database, 3), running_job(database, 2)
+    set_job(database, given_up, faults=MAX_FAULTS)
+    with database.read() as session:
+        assert workers.queue_depth(session) == 2

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from schemas.knowledge import known_from
 from schemas.specs import JobSpec
 from schemas.states import StopReason, TrialState
 from schemas.trials import Effort, Trial
@@ -55,7 +56,7 @@ class TestHyperband:
         bracket = self._first_bracket(trials)
         rounds = [[one for one in bracket if _round(one) == number] for number in range(3)]
         assert [len(one) for one in rounds] == [9, 3, 1]
-        assert [{one.effort.until_epoch for one in some} for some in rounds] == [{1}, {3}, {9}]
+        assert [{one.effort.until_epoch for one in some} for some in rounds] == [{1}, {3}, {None}]
         for lower, upper in pairwise(rounds):
             best = sorted(lower, key=lambda one: -float(one.score or 0))[: len(upper)]
             assert {one.effort.parent for one in upper} == {one.number for one in best}
@@ -67,7 +68,7 @@ class TestHyperband:
         places = list(dict.fromkeys(_place(trial) for trial in trials))
         assert places[:5] == [(0, 2), (0, 1), (0, 0), (1, 2), (1, 1)]
         last = [trial for trial in trials if _round(trial) == _place(trial)[1]]
-        assert {trial.effort.until_epoch for trial in last} == {9}
+        assert {trial.effort.until_epoch for trial in last} == {None}
 
     @pytest.mark.parametrize("epochs", [1, 2, 3, 5, 10, 27, 100])
     @pytest.mark.parametrize("factor", [2, 3, 10])
@@ -76,10 +77,11 @@ class TestHyperband:
         trials = searched(spec, 40, _by_dropout)
         known = {trial.number: trial for trial in trials}
         for trial in trials:
-            until = trial.effort.until_epoch or 0
+            until = trial.effort.until_epoch or epochs
             assert 1 <= until <= epochs
+            assert trial.effort.until_epoch != epochs, "one that is whole says so"
             if trial.effort.parent is not None:
-                assert until > (known[trial.effort.parent].effort.until_epoch or 0)
+                assert until > (known[trial.effort.parent].effort.until_epoch or epochs)
 
     @pytest.mark.parametrize("outcome", [FAILED, CANCELLED, {"score": None}])
     def test_what_failed_is_the_worst_and_keeps_nobody_waiting(self, outcome: dict[str, Any]) -> None:
@@ -124,7 +126,7 @@ class TestHyperband:
             assert trial.effort.parent is None
             origin = int((trial.effort.stage or {})["promoted_from"])
             assert trials[origin].hyperparameters == trial.hyperparameters
-            assert (trial.effort.until_epoch or 0) > (trials[origin].effort.until_epoch or 0)
+            assert (trial.effort.until_epoch or 9) > (trials[origin].effort.until_epoch or 9)
 
     def test_a_result_taken_from_another_job_is_trained_anew(self) -> None:
         reused = {"job": "job_a", "trial": 1}
@@ -138,11 +140,23 @@ class TestHyperband:
         spec = _spec(self.SEARCH, space=space)
         trials = searched(spec, 40, lambda number, values: {"score": float(values["model.filters"])}, 2)
         assert len({key_of(trial.hyperparameters) for trial in trials}) == 6
-        assert max(trials, key=lambda trial: trial.effort.until_epoch or 0).hyperparameters == {
+        assert max(trials, key=lambda trial: trial.effort.until_epoch or 9).hyperparameters == {
             "model.filters": 6
         }
         with pytest.raises(Exhausted):
             oracles.rebuild(spec, trials).suggest()
+
+    def test_the_last_round_is_of_whole_trials_that_other_jobs_may_learn_of(self) -> None:
+        spec = _spec(self.SEARCH)
+        trials = searched(spec, 40, _by_dropout)
+        whole = [trial for trial in trials if trial.effort.is_whole]
+        assert {_round(trial) == _place(trial)[1] for trial in whole} == {True}
+        assert len(whole) < len(trials)
+        told = known_from(spec, spec, trials).known
+        assert [dict(one.values) for one in told] == [dict(trial.hyperparameters) for trial in whole]
+        unpromoted = [trial for trial in whole if _round(trial) == 0]
+        assert unpromoted
+        assert all(trial.effort.is_full for trial in unpromoted), "equal to a trial of any other search"
 
     def test_it_waits_when_nothing_can_be_said_before_something_ends(self) -> None:
         spec = _spec(self.SEARCH, space={"model": {"filters": {"type": "int", "min": 1, "max": 4}}})
@@ -224,6 +238,16 @@ class TestCoarseToFine:
         trials = searched(_spec(self._search({"epochs": 1.0}), max_trials=8), 8, _by_dropout)
         assert all(trial.effort.until_epoch is None and trial.effort.parent is None for trial in trials)
         assert len({key_of(trial.hyperparameters) for trial in trials}) == 8
+
+    @pytest.mark.parametrize(("share", "epochs"), [(1.0, 9), (0.3, 1)])
+    def test_those_that_had_all_epochs_of_few_images_begin_again(self, share: float, epochs: int) -> None:
+        search = self._search({"epochs": share, "data": 0.5})
+        trials = searched(_spec(search, epochs, max_trials=8), 8, _by_dropout)
+        assert {trial.effort for trial in map(_plain, trials[:4])} == {Effort(data_share=0.5)}
+        best = max(trials[:4], key=lambda trial: float(trial.score or 0))
+        assert trials[4].effort == Effort(stage={"name": "fine", "promoted_from": best.number})
+        assert trials[4].hyperparameters == best.hyperparameters
+        assert all(trial.effort.parent is None and trial.effort.is_whole for trial in trials[4:])
 
     def test_the_epochs_are_a_share_of_the_configuration_s_own(self) -> None:
         space = {**OPEN, "training": {"epochs": {"type": "choice", "values": [1, 4, 40]}}}

@@ -87,6 +87,14 @@ def test_the_target_counts_before_the_budget() -> None:
     assert step.stop_reason == StopReason.TARGET_REACHED
 
 
+def test_a_budget_that_is_spent_ends_the_search_and_a_target_comes_first() -> None:
+    trials = _trials(TrialState.COMPLETED, score=0.9)
+    assert plan(_spec(), trials, is_spent=True).stop_reason == StopReason.BUDGET_EXHAUSTED
+    assert plan(_spec(), trials, is_spent=False).stop_reason is None
+    reached = plan(_spec(target=0.9), trials, is_spent=True)
+    assert reached.stop_reason == StopReason.TARGET_REACHED
+
+
 def test_too_many_failures_end_the_search() -> None:
     trials = _trials(TrialState.FAILED, TrialState.FAILED)
     ended = plan(_spec(max_failed_trials=2), trials)

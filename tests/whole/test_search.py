@@ -51,10 +51,10 @@ def service_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """Starts a service on the kind of database that is asked for."""
     opened: list[Any] = []
 
-    def start(kind: str) -> Service:
+    def start(kind: str, **surroundings: str) -> Service:
         database = fresh_database(request, kind, tmp_path)
         opened.append(database)
-        service = running(tmp_path, database.__enter__())
+        service = running(tmp_path, database.__enter__(), surroundings)
         opened.append(service)
         return service.__enter__()
 
@@ -177,13 +177,24 @@ def test_a_search_is_steered_while_it_runs(service_on: Any, long_spec: Json) -> 
     assert (clone.state, set(states(clone))) == ("cancelled", {"cancelled"})
 
 
-def test_a_small_space_ends_when_it_is_used_up(service_on: Any) -> None:
-    spec = _spec("random")
-    layers = {"type": "int", "min": 1, "max": 2}
-    spec["model"]["layers"] = layers
-    spec["training"] |= {"learning_rate": {"type": "choice", "values": [0.01, 0.003]}, "epochs": 1}
-    spec["search"] = {"algorithm": "bayesian"}
-    spec["budget"] = {"max_trials": 30, "parallel_trials": 4}
-    job = service_on("sqlite").client().jobs.create(spec)
-    job.wait(timeout=180, progress=False)
-    assert (job.stop_reason, states(job)) == ("space_exhausted", ["completed"] * 12)
+def test_a_small_space_is_used_up_and_what_cannot_be_built_is_avoided(service_on: Any) -> None:
+    """A net of more than 39 units is too large for this service: half of the second job's space."""
+    client = service_on("sqlite", TUNESERVE_MAX_PARAMETERS="3000").client()
+    small = _spec("bayesian")
+    small["model"]["units"] = {"type": "int", "min": 8, "max": 13, "step": 5}
+    small["model"]["layers"] = {"type": "int", "min": 1, "max": 3}
+    small["training"] |= {"learning_rate": {"type": "choice", "values": [0.01, 0.003]}, "epochs": 1}
+    small["budget"] = {"max_trials": 30, "parallel_trials": 4}
+    narrow = _spec("tpe")
+    narrow["model"]["units"] = {"type": "int", "min": 1, "max": 79}
+    narrow["training"]["epochs"] = 1
+    narrow["budget"] = {"max_trials": 24, "parallel_trials": 2}
+    used_up, avoiding = client.jobs.create(small), client.jobs.create(narrow)
+    used_up.wait(timeout=180, progress=False)
+    assert (used_up.stop_reason, states(used_up)) == ("space_exhausted", ["completed"] * 12)
+    avoiding.wait(timeout=180, progress=False)
+    codes = [trial.error and trial.error.code for trial in avoiding.trials()]
+    assert codes.count(None) == 24, "what cannot be built costs no budget"
+    assert set(codes) == {None, "infeasible_model"}
+    later = codes[12:]
+    assert later.count("infeasible_model") <= len(later) / 4

@@ -61,28 +61,31 @@ class TpeOracle(Learner):
     @property
     def _quality(self) -> "_Kinds":
         """The good, and what is not or is still in flight."""
-        good, others = self._good_and_others
-        bad = np.vstack([self._rows_of(others), self.rows_with_gaps(self.in_flight())])
-        return _Kinds(self.axes.axes, self._rows_of(good), bad)
+        good = np.isin(self._kept, self._good)
+        bad = np.vstack([self._rows[~good], self.rows_with_gaps(self.in_flight())])
+        return _Kinds(self.axes.axes, self._rows[good], bad)
 
     @cached_property
     def _trainable(self) -> "_Kinds | None":
         """What could be trained, and what failed."""
-        kept = np.sort(np.concatenate(self._good_and_others))
-        failed = self.failed[kept]
-        if not failed.any():
-            return None
-        return _Kinds(self.axes.axes, self._rows_of(kept[~failed]), self._rows_of(kept[failed]))
+        failed = self.failed[self._kept]
+        return _Kinds(self.axes.axes, self._rows[~failed], self._rows[failed]) if failed.any() else None
 
     @cached_property
-    def _good_and_others(self) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-        """Places among the lessons, in their order; of the others the latest."""
+    def _good(self) -> NDArray[np.int_]:
+        """Places among the lessons."""
         count = min(math.ceil(_GOOD_SHARE * len(self.told)), _MOST_GOOD, int((~self.failed).sum()))
-        order = np.argsort(self.losses, kind="stable")
-        return np.sort(order[:count]), np.sort(order[count:])[-_KNOWN:]
+        return np.argsort(self.losses, kind="stable")[:count]
 
-    def _rows_of(self, places: NDArray[np.int_]) -> Floats:
-        return self.rows_with_gaps([self.told[place].values for place in places])
+    @cached_property
+    def _kept(self) -> NDArray[np.int_]:
+        """In the lessons' order."""
+        others = np.setdiff1d(np.arange(len(self.told)), self._good)
+        return np.union1d(self._good, others[-_KNOWN:])
+
+    @cached_property
+    def _rows(self) -> Floats:
+        return self.rows_with_gaps([self.told[place].values for place in self._kept])
 
 
 class _Kinds:
