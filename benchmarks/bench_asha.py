@@ -1,15 +1,15 @@
 """Epochs that random search saves by the stopping rule `asha`.
 
 The claim: the best score of a plain search of 60 trials is reached within a third of its epochs. Both draw
-the same configurations in the same order, 20 seeds. Replayed on the tables of real trainings (`cnn_table`), of 9
-and of 27 epochs: several workers, each an epoch at a time, the rule asked after every epoch as a trial that
-runs asks it. Where the rule has ended the very trial that was the best, the search with it goes on until
+the same configurations in the same order, 20 seeds. Replayed on the tables of real trainings (`cnn_table`),
+of 9 and of 27 epochs: several workers, each an epoch at a time, the rule asked after every epoch as a trial
+that runs asks it. Where the rule has ended the very trial that was the best, the search with it goes on until
 another is as good. With a factor of 3 it cannot take less than 0.26 of 9 epochs a trial, and 0.11 of 27.
 
 Prints the median of that share; and of the harder one, which holds the epochs against those that the plain
 search took until its best trial had ended, with quartiles; how many trials the search with the rule had begun
-by then; and what the rule saves, and loses in accuracy, when 60 trials are all there are. With ``--real`` once
-in earnest: two jobs of a running service, on MNIST images.
+by then; and what the rule saves, and loses in accuracy, when 60 trials are all there are. With ``--real``
+once in earnest: two jobs of a running service, on MNIST images.
 """
 
 import argparse

@@ -12,7 +12,6 @@ _DISTRIBUTIONS = (
     "tuneserve-server",
     "keras",
     "keras-tuner",
-    "optuna",
     "tensorflow-cpu",
     "tensorflow",
     "jax",

@@ -105,7 +105,7 @@ def test_neither_the_document_nor_the_patch_is_changed() -> None:
     assert (document, patch) == ({"a": {"b": 1}}, {"a": {"c": {"d": None}}})
 
 
-names = st.sampled_from(["a", "b", "type", "rule"])
+names = st.sampled_from(["a", "type", "rule", "family", "model", "search", "stopping"])
 values = st.recursive(
     st.none() | st.integers(0, 2) | st.sampled_from(["x", "y"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=3),

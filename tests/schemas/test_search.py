@@ -12,12 +12,12 @@ from schemas.search import (
     MAX_ENQUEUED,
     ORDERS,
     SEARCHES,
+    BayesianSearch,
     Coarse,
     CoarseToFineSearch,
     Fine,
     GridSearch,
     HyperbandSearch,
-    RandomSearch,
     RangeTest,
     Search,
     SearchSchema,
@@ -69,9 +69,9 @@ def test_a_resolved_search_loads_to_the_same_again(name: str) -> None:
     assert SearchSchema().load(resolved) == load(algorithm=name)
 
 
-def test_without_a_word_the_search_is_random() -> None:
-    assert load() == RandomSearch(*NOTHING)
-    assert load(reuse=True) == RandomSearch(NoStopping(), (), (), True)
+def test_without_a_word_the_search_is_bayesian() -> None:
+    assert load() == BayesianSearch(*NOTHING)
+    assert load(reuse=True) == BayesianSearch(NoStopping(), (), (), True)
 
 
 @pytest.mark.parametrize(("algorithm", "name"), PAIRS)
@@ -162,10 +162,10 @@ def test_a_range_test_stands_alone_or_goes_on() -> None:
     assert found.reuse, "what every algorithm takes is that of the search that follows"
 
 
-def test_what_follows_a_range_test_is_random_without_a_word() -> None:
+def test_what_follows_a_range_test_is_the_default_without_a_word() -> None:
     found = load(algorithm="lr_range_test", then={})
     assert isinstance(found, RangeTest)
-    assert found.then == RandomSearch(*NOTHING)
+    assert found.then == BayesianSearch(*NOTHING)
 
 
 @pytest.mark.parametrize(

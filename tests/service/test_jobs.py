@@ -49,7 +49,7 @@ def test_a_job_is_accepted_with_its_resolved_spec(api: Api, spec: Spec) -> None:
     assert (job["name"], job["labels"], job["state"]) == ("letters", {"team": "vision"}, "queued")
     assert load_spec(job["spec"]).resolved == job["spec"]
     assert job["spec"]["search"] == {
-        "algorithm": "random",
+        "algorithm": "bayesian",
         "stopping": {"rule": "none"},
         "enqueue": [],
         "warm_start": [],

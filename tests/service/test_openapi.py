@@ -1067,8 +1067,8 @@ def test_what_no_schema_can_say_is_told_by_the_service(
 @pytest.mark.parametrize(
     ("name", "field", "table", "default"),
     [
-        ("Search", "algorithm", ALGORITHMS, "random"),
-        ("Then", "algorithm", SEARCHES, "random"),
+        ("Search", "algorithm", ALGORITHMS, "bayesian"),
+        ("Then", "algorithm", SEARCHES, "bayesian"),
         ("Stopping", "rule", RULES, "none"),
     ],
 )

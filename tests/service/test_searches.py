@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask import Flask
 from sqlalchemy import update
@@ -18,7 +19,18 @@ from store.database import clock
 from store.tables import JobRow, TrialRow
 from store.trials import PAUSED
 from tests.conftest import Api
-from tests.service.rows import add_trials, complete, count, outcome, posted, problem, publish, services
+from tests.service.rows import (
+    add_trials,
+    complete,
+    count,
+    npz,
+    outcome,
+    posted,
+    problem,
+    publish,
+    services,
+    upload,
+)
 
 Spec = dict[str, Any]
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -170,6 +182,43 @@ def test_a_job_that_is_ending_takes_no_other_budget(app: Flask, api: Api, job: s
     set_job(app, job, state=state)
     problem(patch(api, job, budget={"max_trials": 10}), 409, "job_ending")
     assert changed(api, job, name="new")["state"] == state
+
+
+def test_a_search_that_is_ending_already_takes_no_other_budget(app: Flask, api: Api, job: str) -> None:
+    """Its last trials still run."""
+    set_job(app, job, state="running", stop_reason="target_reached")
+    problem(patch(api, job, budget={"max_trials": 10}), 409, "job_ending")
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("reason", "budget", "named"),
+    [
+        ("deadline", {"max_trials": 100, "max_epochs": 100}, "max_seconds"),
+        ("too_many_failures", {"max_trials": 100}, "max_failed_trials"),
+        ("budget_exhausted", {"max_trials": 100}, "max_epochs or max_gpu_seconds"),
+        ("space_exhausted", {"max_trials": 100, "max_seconds": None}, "space_exhausted"),
+        ("target_reached", {"max_trials": 100}, "target_reached"),
+    ],
+)
+def test_an_ended_job_is_told_which_limit_would_help(
+    app: Flask, api: Api, job: str, reason: str, budget: Spec, named: str
+) -> None:
+    end(app, job, "succeeded")
+    set_job(app, job, stop_reason=reason)
+    assert named in problem(patch(api, job, budget=budget), 409, "job_ended")["detail"]
+    assert api.get(f"/v1/jobs/{job}").json["state"] == "succeeded"
+
+
+def test_an_ended_job_whose_data_set_was_deleted_does_not_go_on(app: Flask, api: Api, spec: Spec) -> None:
+    stored = upload(api, npz(np.zeros((10, 8, 8), "uint8"))).json["id"]
+    job = posted(api, spec, dataset=stored)["id"]
+    end(app, job, "succeeded")
+    assert api.request("DELETE", f"/v1/datasets/{stored}").status_code == 204
+    document = problem(patch(api, job, budget={"max_trials": 100}), 422, "dataset_not_found")
+    assert [item["pointer"] for item in document["errors"]] == ["/dataset"]
+    assert api.get(f"/v1/jobs/{job}").json["state"] == "succeeded"
+    assert changed(api, job, name="kept")["name"] == "kept"
 
 
 @on_sqlite
@@ -348,6 +397,13 @@ def test_a_clone_may_search_in_another_way(api: Api, spec: Spec) -> None:
     assert default["algorithm"] == "random"
 
 
+def test_labels_are_merged_whatever_they_are_called(api: Api, spec: Spec) -> None:
+    labels = {"type": "a", "rule": "b", "family": "c", "algorithm": "d", "team": "e"}
+    first = posted(api, spec, labels=labels)
+    made = clone(api, first["id"], {"labels": {"type": "x", "rule": "y"}}).json
+    assert made["labels"] == made["spec"]["labels"] == {**labels, "type": "x", "rule": "y"}
+
+
 def test_a_clone_may_have_another_model(api: Api, job: str) -> None:
     made = clone(api, job, {"model": {"family": "mlp", "units": 32}}).json["spec"]["model"]
     assert made["family"] == "mlp"
@@ -378,7 +434,8 @@ def test_a_clone_with_a_mistake_is_refused_at_its_place(
 @on_sqlite
 def test_changes_are_an_object_in_json(app: Flask, api: Api, job: str) -> None:
     for wrong in ([], "x", 3):
-        problem(clone(api, job, wrong), 422, "invalid_type")
+        document = problem(clone(api, job, wrong), 422, "invalid_type")
+        assert [item["pointer"] for item in document["errors"]] == [""], "the whole body"
     path = f"/v1/jobs/{job}:clone"
     problem(api.post(path, data=b"{", content_type="application/json"), 400, "invalid_json")
     problem(
@@ -434,6 +491,9 @@ def test_best_shows_nothing_of_an_earlier_end_after_a_better_trial(
     assert (after["trial"], after["score"], after["validation"]["accuracy"]) == (1, 0.9, 0.9)
     assert (after["test"], after["verified"], after["refit"]) == (None, None, False)
     assert "device" not in after["reproducibility"]
+    assert after["artifacts"] == [], "the model is the other trial's"
+    set_job(app, job, result={**result, "trial": 1})
+    assert api.get(f"/v1/jobs/{job}/best").json["artifacts"] == ["model.keras"], "it is finished again"
 
 
 def test_a_job_counts_the_trials_whose_results_were_taken_from_others(app: Flask, api: Api, job: str) -> None:

@@ -435,7 +435,7 @@ class TestPage:
             page = trials.page(session, job_id, 10, None, None, "score")
         assert [trial.number for trial in page.items] == [2, 0, 1]
 
-    @pytest.mark.parametrize("metric", ["val_accuracy", "val_f1_macro"])
+    @pytest.mark.parametrize("metric", ["val_accuracy", "val_f1"])
     def test_of_equal_scores_the_one_that_the_objective_prefers_is_first(
         self, database: Database, metric: str
     ) -> None:

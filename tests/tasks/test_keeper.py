@@ -183,3 +183,40 @@ def test_work_that_pauses_is_not_killed_for_taking_its_time() -> None:
         wait_until(lambda: keeper.is_pausing, 10, "it is told")
         time.sleep(1.5)
         keeper.check()
+
+
+class Still(Keeper):
+    """Not begun: its thread's looks are made by hand, and an end is only noted."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.ends = 0
+        super().__init__(settings, Renewals(), lambda reason: None)
+
+    def _exit(self) -> None:
+        self.ends += 1
+
+    def look_after(self, seconds: float) -> None:
+        """Looks once, as if the work had been told to stop so long ago."""
+        self._reason_since = time.monotonic() - seconds
+        self._end_if_deaf()
+
+
+def test_work_that_has_heard_may_take_its_time_to_put_away_what_it_has() -> None:
+    deaf, listening = Still(SETTINGS), Still(SETTINGS)
+    for keeper in (deaf, listening):
+        keeper.told("deadline")
+        keeper.look_after(SETTINGS.stop_seconds - 1)
+    listening.heard()
+    for keeper in (deaf, listening):
+        keeper.look_after(SETTINGS.stop_seconds + 1)
+    assert (deaf.ends, listening.ends) == (1, 0)
+    listening.look_after(1000)
+    assert listening.ends == 1, "but not for ever"
+
+
+def test_patience_that_an_operator_has_is_never_shortened() -> None:
+    keeper = Still(replace(SETTINGS, stop_seconds=900.0))
+    keeper.told("deadline")
+    keeper.heard()
+    keeper.look_after(800)
+    assert keeper.ends == 0

@@ -27,6 +27,7 @@ from tests.store.makers import (
     set_trial,
     state_of,
     trial_of,
+    trial_row,
     work_of,
 )
 from tests.tasks.conftest import Messages
@@ -369,3 +370,25 @@ def test_a_job_that_is_given_more_goes_on_with_all_that_it_knew(context: Context
     assert after[:2] == before
     assert [dict(trial.hyperparameters) for trial in after[2:]] == [{"model.filters": 8}]
     assert messages() == [("trial", [job_id, 2])]
+
+
+def _keys(context: Context, job_id: str) -> list[str | None]:
+    plan(context, job_id)
+    found = work_of(context.database, job_id).trials
+    return [trial_row(context.database, job_id, trial.number).cache_key for trial in found]
+
+
+def test_what_starts_from_another_jobs_model_has_no_equal(context: Context) -> None:
+    """That job may be given more, and have another model by then."""
+    backbone = {"family": "transfer", "job": "job_other", "backbone": "job"}
+    assert None not in _keys(context, new_job(context.database, **THREE))
+    assert set(_keys(context, new_job(context.database, model=backbone))) == {None}
+
+
+@pytest.mark.parametrize(("epochs", "whole"), [(1, True), (9, False)])
+def test_a_whole_trial_of_hyperband_has_equals_and_a_part_has_none(
+    context: Context, epochs: int, whole: bool
+) -> None:
+    training = {"learning_rate": {"type": "float", "min": 0.001, "max": 0.1}, "epochs": epochs}
+    job_id = new_job(context.database, training=training, search={"algorithm": "hyperband"})
+    assert {key is not None for key in _keys(context, job_id)} == {whole}

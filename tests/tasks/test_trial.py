@@ -17,12 +17,19 @@ from store import datasets, jobs, searches, trials
 from store.blobs import sha256_of
 from store.database import Database
 from store.ids import new_id
+from store.leases import LeaseLost
+from store.trials import Claim, Outcome
+from tasks import checkpoints
+from tasks import trial as module
 from tasks.context import Context
+from tasks.keeper import Keeper
 from tasks.plan import plan
+from tasks.reporter import Reporter
 from tasks.trial import run_trial
 from tests.conftest import wait_until
 from tests.store.makers import (
     PROJECT,
+    claim,
     new_spec,
     new_trials,
     running_job,
@@ -31,9 +38,11 @@ from tests.store.makers import (
     trial_of,
     trial_row,
     try_to_claim,
+    work_of,
 )
 from tests.tasks.conftest import Messages
 from tests.tuning.makers import bars
+from tuning.training import Interrupted
 
 ENDLESS: dict[str, Any] = {"training": {"epochs": 10_000, "batch_size": 256}}
 
@@ -205,16 +214,34 @@ def test_an_uploaded_data_set_is_fetched_once(sqlite_context: Context, images: P
     assert sha256_of(cached[0]) == sha256_of(images)
 
 
-def test_a_storage_that_is_away_is_no_fault_of_the_trial(sqlite_context: Context, images: Path) -> None:
+def test_a_storage_that_is_away_is_no_fault_of_the_trial(
+    sqlite_context: Context, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = sqlite_context
     job_id = _uploaded(context, images)
-    with context.database.read() as session:
-        work = searches.work(session, job_id)
-    assert work is not None
-    context.blobs.delete(datasets.blob_path(PROJECT, work.dataset))
+
+    def away(path: str, target: Path) -> None:
+        raise Unavailable("storage_unavailable", "away")
+
+    monkeypatch.setattr(context.blobs, "fetch", away)
     run_trial(context, job_id, 0)
     row = trial_row(context.database, job_id, 0)
     assert (row.state, row.losses, row.error) == (TrialState.PENDING, 1, None)
+
+
+def test_a_data_set_that_is_gone_from_the_storage_is_not_waited_for(
+    sqlite_context: Context, images: Path
+) -> None:
+    context = sqlite_context
+    job_id = _uploaded(context, images)
+    context.blobs.delete(datasets.blob_path(PROJECT, work_of(context.database, job_id).dataset))
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert trial.state == TrialState.FAILED
+    assert trial.error is not None
+    assert trial.error["code"] == "dataset_unreadable"
+    plan(context, job_id)
+    assert state_of(context.database, job_id) == JobState.FAILED
 
 
 def test_a_damaged_data_set_fails_the_trial_by_name(sqlite_context: Context, images: Path) -> None:
@@ -365,3 +392,95 @@ def test_a_range_test_is_a_curve_and_no_model(sqlite_context: Context, messages:
     plan(context, job_id)
     assert state_of(context.database, job_id) == JobState.SUCCEEDED
     assert messages() == []
+
+
+def _states(context: Context) -> list[str]:
+    """The attempts whose states of a training lie in the storage."""
+    folder = Path(context.settings.data_folder) / "blobs"
+    return sorted(file.parent.name for file in folder.rglob("checkpoint.npz"))
+
+
+def test_of_a_trial_that_was_ended_early_no_state_is_kept(sqlite_context: Context) -> None:
+    """Nobody goes on with it: its promotion would begin anew."""
+    context = sqlite_context
+    budget = {"max_trials": 5, "max_epochs": 2}
+    job_id = _job(context.database, 0, budget=budget, training={"epochs": 10_000, "batch_size": 256})
+    _planned(context, job_id, Effort(until_epoch=5000))
+    run_trial(context, job_id, 0)
+    row = trial_row(context.database, job_id, 0)
+    assert (row.state, row.checkpoint, _states(context)) == (TrialState.STOPPED, None, [])
+
+
+@dataclasses.dataclass
+class AState:
+    """Of a training, after an epoch."""
+
+    epoch: int
+    fold: int = 1
+
+    def save(self, file: Path) -> None:
+        file.write_text("weights")
+
+
+def _put_back(context: Context, claimed: Claim, epoch: int) -> None:
+    module._put_back(context, claimed, AState(epoch))  # type: ignore[arg-type]
+
+
+def test_a_trial_that_was_put_back_twice_leaves_no_state_behind(context: Context) -> None:
+    job_id = running_job(context.database, 1)
+    for epoch in (1, 2):
+        _put_back(context, claim(context.database, job_id, 0), epoch)
+    assert _states(context) == ["2"]
+    module._complete(context, claim(context.database, job_id, 0), Outcome(TrialState.COMPLETED, score=0.5))
+    assert _states(context) == []
+    assert trial_row(context.database, job_id, 0).checkpoint is None
+
+
+def test_a_state_that_was_uploaded_for_a_trial_of_another_by_then_is_deleted(context: Context) -> None:
+    job_id = running_job(context.database, 2)
+    kept = claim(context.database, job_id, 1)
+    _put_back(context, kept, 1)
+    for number, late in ((0, _put_back), (1, _completed_with_state)):
+        dead = claim(context.database, job_id, number)
+        set_trial(context.database, job_id, number, lease_epoch=9)
+        with pytest.raises(LeaseLost):
+            late(context, dead, 3)
+    assert _states(context) == ["1"], "that of the living"
+
+
+def _completed_with_state(context: Context, claimed: Claim, epoch: int) -> None:
+    path = checkpoints.put(context, claimed, AState(epoch))  # type: ignore[arg-type]
+    module._complete(context, claimed, Outcome(TrialState.COMPLETED, score=0.5, checkpoint=path))
+
+
+def test_a_state_that_cannot_be_read_is_deleted_when_the_trial_begins_anew(context: Context) -> None:
+    job_id = running_job(context.database, 1)
+    _put_back(context, claim(context.database, job_id, 0), 1)
+    again = claim(context.database, job_id, 0)
+    assert checkpoints.start_of(context, again) is None
+    row = trial_row(context.database, job_id, 0)
+    assert (row.checkpoint, row.checkpoint_epoch, _states(context)) == (None, None, [])
+
+
+def test_a_trial_that_is_somebody_elses_by_now_is_not_begun_anew(context: Context) -> None:
+    job_id = running_job(context.database, 1)
+    _put_back(context, claim(context.database, job_id, 0), 1)
+    dead = claim(context.database, job_id, 0)
+    set_trial(context.database, job_id, 0, lease_epoch=9)
+    with pytest.raises(LeaseLost):
+        checkpoints.start_of(context, dead)
+    assert (trial_row(context.database, job_id, 0).checkpoint_epoch, _states(context)) == (1, ["1"])
+
+
+def test_work_that_is_told_to_stop_says_that_it_has_heard(sqlite_context: Context) -> None:
+    context = sqlite_context
+    job_id = running_job(context.database, 1)
+    claimed = claim(context.database, job_id, 0)
+    keeper = Keeper(context.settings, lambda: None, lambda reason: None)
+    reporter = Reporter(context, claimed, keeper, new_spec(), 2, "CPU")
+    reporter.check()
+    patience = keeper._patience
+    keeper.told("deadline")
+    with pytest.raises(Interrupted):
+        reporter.check()
+    assert (reporter.stopped, keeper._patience > patience) == ("deadline", True)

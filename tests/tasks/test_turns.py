@@ -1,10 +1,13 @@
 """Whose trial a free slot takes, by messages and rows."""
 
+import pytest
+
+from schemas.states import TrialState
 from store import turns
 from store.tables import JobRow
 from tasks.context import Context
 from tasks.turns import is_next
-from tests.store.makers import claim, complete, running_job, set_job
+from tests.store.makers import claim, complete, job_row, running_job, set_job, set_trial
 from tests.tasks.conftest import Messages
 
 LIMITED = {"max_trials": 10, "max_trial_seconds": 20}
@@ -35,11 +38,38 @@ def test_another_jobs_turn_goes_first_and_nothing_is_forgotten(context: Context,
     assert messages() == [("trial", [waiting, 0, True]), ("trial", [busy, 1])]
 
 
-def test_a_message_of_what_is_gone_holds_nothing_up(context: Context, messages: Messages) -> None:
-    assert is_next(context, "job_none", 0)
+def test_a_message_of_what_is_gone_ends_there(context: Context, messages: Messages) -> None:
+    assert not is_next(context, "job_none", 0)
     waiting = running_job(context.database, 1)
-    assert is_next(context, "job_none", 0), "nothing to put back, so it is dropped at the claim"
+    assert not is_next(context, "job_none", 0)
+    assert messages() == []
     assert is_next(context, waiting, 0)
+
+
+@pytest.mark.parametrize("state", [one for one in TrialState if one != TrialState.PENDING])
+def test_a_message_of_a_trial_that_does_not_wait_any_more_sends_nothing(
+    context: Context, messages: Messages, state: TrialState
+) -> None:
+    done, waiting = running_job(context.database, 1), running_job(context.database, 2)
+    set_trial(context.database, done, 0, state=state, lease_expires_at=9e9)
+    assert not is_next(context, done, 0)
+    set_trial(context.database, waiting, 0, state=state, lease_expires_at=9e9)
+    assert not is_next(context, waiting, 0), "nor of the job whose turn it is"
+    assert messages() == []
+    assert is_next(context, waiting, 1)
+
+
+@pytest.mark.parametrize("which", ["ahead", "behind"])
+def test_a_job_whose_spec_cannot_be_read_stops_nobody(
+    context: Context, messages: Messages, which: str
+) -> None:
+    ahead, behind = (running_job(context.database, 1, budget=LIMITED) for _ in range(2))
+    set_job(context.database, behind, turn=JobRow.turn + 100)
+    spoilt = ahead if which == "ahead" else behind
+    spec = {**job_row(context.database, spoilt).spec, "model": {"family": "one of yesterday"}}
+    set_job(context.database, spoilt, spec=spec)
+    assert not is_next(context, behind, 0)
+    assert messages() == [("trial", [ahead, 0, True]), ("trial", [behind, 0])]
 
 
 def test_a_job_of_thousands_does_not_keep_one_of_five_waiting(context: Context) -> None:

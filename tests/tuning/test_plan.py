@@ -135,9 +135,9 @@ def test_what_cannot_be_built_uses_no_budget() -> None:
 def test_what_is_suggested_instead_is_something_else() -> None:
     trials: list[Trial] = []
     for _ in range(6):
-        for values in plan(_wide(), trials).suggestions:
+        for one in plan(_wide(), trials).suggestions:
             error = {"code": INFEASIBLE, "message": "x"}
-            trials.append(new_trial(len(trials), values, TrialState.FAILED, error=error))
+            trials.append(new_trial(len(trials), one.values, TrialState.FAILED, error=error))
     assert len(trials) == 12
     assert len({trial.hyperparameters["model.dense_units"] for trial in trials}) == 12
 
