@@ -10,7 +10,8 @@ from schemas.specs import JobSpec
 from schemas.states import TrialState
 from schemas.trials import Known, Trial
 
-# Failures that say something about the configuration.
+# Failures that the configuration is to blame for: an algorithm that learns counts them as worse than any
+# result. Of the others (a lost worker, the storage) it is told nothing.
 TELLING = ("out_of_memory", "infeasible_model", "non_finite_objective", "trial_timeout")
 
 

@@ -438,6 +438,8 @@ def test_the_best_trial_is_the_first_of_the_highest(app: Flask, api: Api, spec: 
     for number, score in enumerate((0.5, None, 0.9, 0.9)):
         complete(app, job["id"], number, score, epochs=2)
     publish(app, job["id"], "model.keras", b"keras", tmp_path)
+    with services(app).database.write() as session:
+        session.get_one(JobRow, job["id"]).result = {"trial": 2}
     best = api.get(f"/v1/jobs/{job['id']}/best")
     assert best.status_code == 200
     found = best.json

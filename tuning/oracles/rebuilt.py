@@ -24,8 +24,6 @@ Values = dict[str, Value]
 Key = tuple[tuple[str, Value], ...]
 Status = engine_trial.TrialStatus
 
-# Failures that the configuration is to blame for: an algorithm that learns counts them as worse than any
-# result. Of the others (a crash, the storage) it is told nothing.
 # Up to this size, what is left of a space is listed once drawing keeps hitting what was tried.
 LISTED_SIZE = 100_000
 # Draws before that; and where listing is out of the question, before the search is given up.
