@@ -231,7 +231,8 @@ def really() -> None:
             total = len(list(ends(halved)))
             print(f"with asha: only {reached:.4f}, in {total} epochs of {LONGER * REAL_TRIALS} trials")
         else:
-            print(f"with asha: after {after} epochs, {after / before:.2f} of them")
+            whole = after / (REAL_TRIALS * REAL_EPOCHS)
+            print(f"with asha: after {after}, {after / before:.2f} of those and {whole:.2f} of all")
 
 
 def main() -> None:

@@ -728,6 +728,14 @@ class TestSpent:
             searches.change_budget(session, job_id, new_spec(budget={"max_trials": 10, "max_epochs": 2}))
             assert not searches.is_spent(session, job_id)
 
+    @pytest.mark.parametrize("spec", [{"family": "old"}, {"budget": {"tokens": 3}}, {"budget": None}])
+    def test_a_budget_that_cannot_be_read_any_more_keeps_nobody_from_the_rest(
+        self, database: Database, spec: dict[str, Any]
+    ) -> None:
+        job_id = running_job(database)
+        set_job(database, job_id, spec=spec)
+        assert not work_of(database, job_id).is_spent
+
     def test_epochs_of_other_jobs_count_for_them(self, database: Database) -> None:
         one, other = running_job(database, 1), new_job(database)
         new_trials(database, other, 1)

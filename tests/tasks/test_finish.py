@@ -2,11 +2,13 @@
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.jobs import Job
+from schemas.problems import Unavailable
 from schemas.states import JobState
 from store import artifacts, jobs
 from store.blobs import sha256_of
@@ -98,7 +100,21 @@ def test_finishing_that_takes_its_workers_down_is_given_up(context: Context) -> 
     assert job.error["code"] == "poison"
 
 
-def test_a_storage_that_is_away_for_long_does_not_fail_the_job(context: Context) -> None:
+def test_a_data_set_that_is_gone_is_not_waited_for(context: Context) -> None:
+    job_id = finishing_job(context.database)
+    set_job(context.database, job_id, dataset="ds_gone", dataset_digest="sha256:gone")
+    finish(context, job_id)
+    job = _job(context, job_id)
+    assert (job.state, (job.error or {}).get("code")) == (JobState.FAILED, "dataset_unreadable")
+
+
+def test_a_storage_that_is_away_for_long_does_not_fail_the_job(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(path: str, target: Path) -> None:
+        raise Unavailable("storage_unavailable", "away")
+
+    monkeypatch.setattr(context.blobs, "fetch", away)
     job_id = finishing_job(context.database)
     set_job(context.database, job_id, dataset="ds_away", dataset_digest="sha256:away")
     for _ in range(MAX_ATTEMPTS + 2):
