@@ -1,8 +1,8 @@
 """Does a slot's memory level off? 200 trials of mixed sizes on one slot, through the service as delivered.
 
-Prints the resident megabytes of the slot's process after every 20th trial, which process it is, and the largest
-of each half. TensorFlow keeps some megabytes of every net that it has traced; the slot is replaced after
-`TUNESERVE_SLOT_TRIALS` tasks, and when it holds more than `TUNESERVE_SLOT_MEMORY_MB`.
+Prints the resident megabytes of the slot's process after every 20th trial, which process it is, and the
+largest of each half. TensorFlow keeps some megabytes of every net that it has traced; the slot is replaced
+after `TUNESERVE_SLOT_TRIALS` tasks, and when it holds more than `TUNESERVE_SLOT_MEMORY_MB`.
 """
 
 import time

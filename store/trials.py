@@ -1,62 +1,24 @@
-"""Trials: made by the plan, owned by one worker at a time, completed once."""
+"""Trials: made by the plan, told to stop, listed; what one attempt does to one is in `store.attempts`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from schemas.distributions import Value
 from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
 from schemas.states import JobState, StopReason, TrialState
-from schemas.trials import FULL, Effort, Epoch, Suggestion, Trial
-from store import curves, leases, turns
+from schemas.trials import Effort, Suggestion, Trial
+from store import curves, turns
 from store.database import clock, seconds_between
-from store.leases import Lease, updated
+from store.leases import updated
 from store.pages import paged
 from store.tables import MAX_FAULTS, JobRow, TrialRow
 
-# A trial whose worker was lost so often is not tried again: it may be what kills them.
-MAX_LOSSES = 3
 CANCELLED = "cancelled"
 PAUSED = "paused"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a worker found out about a trial. ``score`` is None exactly when nothing counts."""
-
-    state: TrialState
-    score: float | None = None
-    best_epoch: int | None = None
-    metrics: Mapping[str, float | None] | None = None
-    deviation: float | None = None
-    folds: Sequence[Mapping[str, Any]] | None = None
-    parameters: int | None = None
-    error: Mapping[str, Any] | None = None
-    weights: str | None = None
-    device: str | None = None
-    last_epoch: int | None = None
-    checkpoint: str | None = None
-    range_test: Mapping[str, Any] | None = None
-    stop: str | None = None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A trial that this worker has just taken.
-
-    Args:
-        checkpoint: blob of the state in which an earlier attempt, or its parent, has left the training.
-    """
-
-    lease: Lease
-    attempt: int
-    hyperparameters: Mapping[str, Value]
-    effort: Effort = FULL
-    checkpoint: str | None = None
 
 
 def create(
@@ -88,210 +50,8 @@ def create(
     turns.limit_credit(session, job_id)
 
 
-def _effort(row: TrialRow) -> Effort:
+def effort_of(row: TrialRow) -> Effort:
     return Effort(row.until_epoch, row.data_share, row.parent, row.stage)
-
-
-def claim(session: Session, job_id: str, number: int, worker: str, seconds: float) -> Claim | None:
-    """Takes a pending trial; None when somebody else has it, or it is not wanted any more."""
-    _lock_job(session, job_id)
-    taken = updated(
-        session,
-        update(TrialRow)
-        .where(TrialRow.job_id == job_id, TrialRow.number == number)
-        .where(TrialRow.state == TrialState.PENDING, TrialRow.stop.is_(None))
-        .where(_job_state(job_id).in_(JobState.searching()))
-        .values(
-            {
-                TrialRow.state: TrialState.RUNNING,
-                TrialRow.start_time: clock(),
-                **leases.claimed(worker, seconds, TrialRow),
-            }
-        ),
-    )
-    if not taken:
-        return None
-    touch_job(session, job_id)
-    turns.taken(session, job_id)
-    row = _row(session, job_id, number)
-    curves.cut(session, job_id, number, row.checkpoint_fold or 0, row.checkpoint_epoch or 0)
-    checkpoint = row.checkpoint
-    if checkpoint is None and row.parent is not None:
-        checkpoint = _row(session, job_id, row.parent).checkpoint
-    lease = Lease(job_id, number, row.lease_epoch)
-    return Claim(lease, row.attempt, row.hyperparameters, _effort(row), checkpoint)
-
-
-def renew(session: Session, lease: Lease, seconds: float) -> str | None:
-    """Renews the lease; says why the trial is to stop, if it is.
-
-    Raises:
-        LeaseLost: the trial is somebody else's by now.
-    """
-    leases.renew(session, lease, seconds)
-    return session.scalar(select(TrialRow.stop).where(*lease.owns()))
-
-
-def report(session: Session, lease: Lease, epoch: Epoch, seconds: float, device: str = "") -> str | None:
-    """Writes one epoch down; like `renew` otherwise.
-
-    Args:
-        device: that the trial runs on: its seconds there count from now.
-    """
-    touch_job(session, lease.job_id)
-    leases.changed(session, lease, device=device)
-    assert lease.number is not None
-    stop = renew(session, lease, seconds)
-    curves.add(session, lease.job_id, lease.number, [epoch])
-    return stop
-
-
-def complete(session: Session, lease: Lease, outcome: Outcome) -> str | None:
-    """Ends the trial with what came out; says which checkpoint nothing names any more.
-
-    Raises:
-        LeaseLost: the trial is somebody else's by now.
-    """
-    touch_job(session, lease.job_id)
-    before = _checkpoint(session, lease)
-    leases.changed(
-        session,
-        lease,
-        state=outcome.state,
-        score=outcome.score,
-        best_epoch=outcome.best_epoch,
-        metrics=dict(outcome.metrics or {}),
-        deviation=outcome.deviation,
-        folds=None if outcome.folds is None else [dict(fold) for fold in outcome.folds],
-        parameters=outcome.parameters,
-        error=outcome.error,
-        weights=outcome.weights,
-        device=func.coalesce(outcome.device, TrialRow.device),
-        stop=outcome.stop,
-        last_epoch=outcome.last_epoch,
-        checkpoint=outcome.checkpoint,
-        range_test=None if outcome.range_test is None else dict(outcome.range_test),
-        checkpoint_fold=None,
-        checkpoint_epoch=None,
-        end_time=clock(),
-        lease_expires_at=None,
-    )
-    return before
-
-
-def put_back(session: Session, lease: Lease, checkpoint: str | None, fold: int, epoch: int) -> str | None:
-    """The owner leaves a trial as it stands, for whoever goes on with it.
-
-    Says which checkpoint nothing names any more.
-
-    Args:
-        checkpoint: blob of its state at the end of that epoch of that fold.
-
-    Raises:
-        LeaseLost: the trial is somebody else's by now.
-    """
-    touch_job(session, lease.job_id)
-    before = _checkpoint(session, lease)
-    kept = {"checkpoint": checkpoint, "checkpoint_fold": fold, "checkpoint_epoch": epoch}
-    leases.changed(session, lease, **_waiting(TrialRow.stop), **(kept if checkpoint else {}))
-    return before if checkpoint else None
-
-
-def begin_anew(session: Session, lease: Lease, seconds: float) -> str | None:
-    """Forgets what the trial has reported before: it is trained from nothing.
-
-    Says which checkpoint nothing names any more.
-
-    Raises:
-        LeaseLost: the trial is somebody else's by now.
-    """
-    assert lease.number is not None
-    leases.renew(session, lease, seconds)
-    before = _checkpoint(session, lease)
-    leases.changed(session, lease, checkpoint=None, checkpoint_fold=None, checkpoint_epoch=None)
-    curves.cut(session, lease.job_id, lease.number, 0, 0)
-    return before
-
-
-def _checkpoint(session: Session, lease: Lease) -> str | None:
-    return session.scalar(select(TrialRow.checkpoint).where(*lease.owns()))
-
-
-def lose(session: Session, lease: Lease, code: str, message: str) -> str | None:
-    """The owner cannot go on, through no fault of the trial: it waits again, up to `MAX_LOSSES`.
-
-    Says which checkpoint nothing names any more.
-
-    Raises:
-        LeaseLost: the trial is somebody else's by now.
-    """
-    touch_job(session, lease.job_id)
-    losses = session.scalar(select(TrialRow.losses).where(*lease.owns()))
-    if losses is not None and losses + 1 >= MAX_LOSSES:
-        failed = Outcome(TrialState.FAILED, error={"code": code, "message": message})
-        return complete(session, lease, failed)
-    # Sent again by reconcile, which gives what is away time to come back.
-    values = {**_waiting(TrialRow.stop), "sent_at": clock(), "losses": TrialRow.losses + 1}
-    leases.changed(session, lease, **values)
-    return None
-
-
-def hand_back_all(session: Session, worker: str) -> list[tuple[str, int]]:
-    """All that a worker owns that is shutting down; says which trials."""
-    mine = (TrialRow.worker == worker, TrialRow.state == TrialState.RUNNING)
-    keys = session.execute(select(TrialRow.job_id, TrialRow.number).where(*mine)).all()
-    for job_id in sorted({job_id for job_id, _ in keys}):
-        touch_job(session, job_id)
-    updated(session, update(TrialRow).where(*mine).values(**_waiting(TrialRow.stop)))
-    return [(job_id, number) for job_id, number in keys]
-
-
-def expired(session: Session) -> list[tuple[str, int]]:
-    """Running trials whose worker has given no sign for a whole lease."""
-    rows = session.execute(
-        select(TrialRow.job_id, TrialRow.number)
-        .where(TrialRow.state == TrialState.RUNNING, TrialRow.lease_expires_at < clock())
-        .where(_looked_after())
-        .limit(500)
-    )
-    return [(job_id, number) for job_id, number in rows]
-
-
-def release(session: Session, job_id: str, number: int) -> None:
-    """Takes an expired trial from its lost worker: it waits again, or has been lost too often."""
-    touch_job(session, job_id)
-    mine = [TrialRow.job_id == job_id, TrialRow.number == number]
-    lost = [*mine, TrialRow.state == TrialState.RUNNING, TrialRow.lease_expires_at < clock()]
-    poison = {
-        "code": "poison",
-        "message": f"The worker was lost {MAX_LOSSES} times while it ran this trial.",
-    }
-    ended = {"end_time": clock(), "lease_expires_at": None}
-    updated(
-        session,
-        update(TrialRow)
-        .where(*lost, TrialRow.losses + 1 >= MAX_LOSSES, or_(TrialRow.stop.is_(None), _pausing()))
-        .values(state=TrialState.FAILED, error=poison, losses=TrialRow.losses + 1, **ended),
-    )
-    updated(
-        session,
-        update(TrialRow).where(*lost).values(losses=TrialRow.losses + 1, **_waiting(TrialRow.stop)),
-    )
-
-
-def _waiting(stop: Any) -> dict[str, Any]:
-    """Values of a trial that waits again; one that was told to stop for good is cancelled instead."""
-    wanted = or_(stop.is_(None), stop == PAUSED)
-    return {
-        "state": case((wanted, literal(TrialState.PENDING)), else_=literal(TrialState.CANCELLED)),
-        "stop": case((wanted, None), else_=stop),
-        "lease_expires_at": None,
-        "end_time": case((wanted, None), else_=clock()),
-        "sent_at": 0.0,
-        # Of one that ends here, the end and the start of its last attempt say how long that was.
-        "start_time": case((wanted, None), else_=TrialRow.start_time),
-        "used_seconds": case((wanted, lasted()), else_=TrialRow.used_seconds),
-    }
 
 
 def lasted() -> ColumnElement[float]:
@@ -333,7 +93,7 @@ def stop_all(session: Session, job_id: str, reason: str) -> None:
         .where(mine, TrialRow.state == TrialState.PENDING)
         .values(state=TrialState.CANCELLED, stop=reason, end_time=clock()),
     )
-    running = (mine, TrialRow.state == TrialState.RUNNING, or_(TrialRow.stop.is_(None), _pausing()))
+    running = (mine, TrialRow.state == TrialState.RUNNING, or_(TrialRow.stop.is_(None), pausing()))
     updated(session, update(TrialRow).where(*running).values(stop=reason))
 
 
@@ -346,11 +106,11 @@ def tell_to_pause(session: Session, job_id: str) -> None:
 def tell_to_go_on(session: Session, job_id: str) -> None:
     """Takes that back; those that wait are due to be sent."""
     mine = TrialRow.job_id == job_id
-    updated(session, update(TrialRow).where(mine, _pausing()).values(stop=None))
+    updated(session, update(TrialRow).where(mine, pausing()).values(stop=None))
     updated(session, update(TrialRow).where(mine, TrialRow.state == TrialState.PENDING).values(sent_at=0.0))
 
 
-def _pausing() -> ColumnElement[bool]:
+def pausing() -> ColumnElement[bool]:
     return TrialRow.stop == PAUSED
 
 
@@ -361,11 +121,11 @@ def cancel(session: Session, job_id: str, number: int) -> Trial:
         NotFound: no such trial.
         Conflict: it has ended in another way already.
     """
-    _lock_job(session, job_id)
-    row = _row(session, job_id, number)
+    lock_job(session, job_id)
+    row = row_of(session, job_id, number)
     if TrialState(row.state).is_terminal and row.state != TrialState.CANCELLED:
         raise Conflict("trial_ended", f"Trial {number} is {row.state} already.")
-    free = or_(TrialRow.stop.is_(None), _pausing())
+    free = or_(TrialRow.stop.is_(None), pausing())
     mine = [TrialRow.job_id == job_id, TrialRow.number == number, free]
     dropped = {"state": TrialState.CANCELLED, "stop": CANCELLED, "end_time": clock()}
     waiting = update(TrialRow).where(*mine, TrialRow.state == TrialState.PENDING).values(**dropped)
@@ -381,7 +141,7 @@ def late(session: Session, seconds: float) -> list[tuple[str, int]]:
     rows = session.execute(
         select(TrialRow.job_id, TrialRow.number)
         .where(TrialRow.state == TrialState.PENDING, TrialRow.sent_at < clock() - seconds)
-        .where(_looked_after(), ~_of_paused_jobs())
+        .where(looked_after(), ~_of_paused_jobs())
         .order_by(TrialRow.sent_at)
         .limit(500)
     )
@@ -399,7 +159,7 @@ def sent(session: Session, job_id: str, numbers: Iterable[int]) -> None:
 
 
 def weights_path(session: Session, job_id: str, number: int) -> str | None:
-    return _row(session, job_id, number).weights
+    return row_of(session, job_id, number).weights
 
 
 def superseded_weights(session: Session, job_id: str, keep: int, maximize: bool) -> list[TrialRow]:
@@ -426,7 +186,7 @@ def get(session: Session, job_id: str, number: int) -> Trial:
     Raises:
         NotFound: no such trial.
     """
-    trial = _trial(_row(session, job_id, number))
+    trial = _trial(row_of(session, job_id, number))
     return replace(trial, epochs=curves.of(session, job_id, [number])[number])
 
 
@@ -476,7 +236,7 @@ def family(session: Session, job_id: str) -> dict[int, Kin]:
     return {
         row.number: Kin(row.parent, TrialState(row.state).is_terminal)
         for row in rows
-        if not _effort(row).is_range_test
+        if not effort_of(row).is_range_test
     }
 
 
@@ -489,7 +249,7 @@ def touch_job(session: Session, job_id: str) -> None:
     updated(session, update(JobRow).where(JobRow.id == job_id).values(revision=JobRow.revision + 1))
 
 
-def _lock_job(session: Session, job_id: str) -> None:
+def lock_job(session: Session, job_id: str) -> None:
     """As `touch_job` does, for what may turn out to change nothing."""
     session.execute(select(JobRow.id).where(JobRow.id == job_id).with_for_update())
 
@@ -503,7 +263,7 @@ def in_flight() -> ColumnElement[bool]:
     return or_(TrialRow.state == TrialState.PENDING, TrialRow.state == TrialState.RUNNING)
 
 
-def _looked_after() -> ColumnElement[bool]:
+def looked_after() -> ColumnElement[bool]:
     """Whether reconcile has not given up on the trial's job."""
     return TrialRow.job_id.in_(select(JobRow.id).where(JobRow.faults < MAX_FAULTS))
 
@@ -512,11 +272,11 @@ def _of_paused_jobs() -> ColumnElement[bool]:
     return TrialRow.job_id.in_(select(JobRow.id).where(JobRow.state == JobState.PAUSED))
 
 
-def _job_state(job_id: str) -> Any:
+def job_state(job_id: str) -> Any:
     return select(JobRow.state).where(JobRow.id == job_id).scalar_subquery()
 
 
-def _row(session: Session, job_id: str, number: int) -> TrialRow:
+def row_of(session: Session, job_id: str, number: int) -> TrialRow:
     row = session.get(TrialRow, (job_id, number), populate_existing=True)
     if row is None:
         raise NotFound("trial_not_found", f"Job {job_id} has no trial {number}.")
@@ -539,7 +299,7 @@ def _trial(row: TrialRow) -> Trial:
         create_time=row.create_time,
         start_time=row.start_time,
         end_time=row.end_time,
-        effort=_effort(row),
+        effort=effort_of(row),
         stop_reason=row.stop,
         last_epoch=row.last_epoch,
         reused=row.reused,

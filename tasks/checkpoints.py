@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from schemas.logs import logger
 from schemas.problems import Unavailable
-from store import curves, trials
+from store import attempts, curves
+from store.attempts import Claim
 from store.leases import LeaseLost
-from store.trials import Claim
 from tasks.context import Context
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def begin_anew(context: Context, claim: Claim) -> None:
         LeaseLost: it is somebody else's by now.
     """
     with context.database.write() as session:
-        superseded = trials.begin_anew(session, claim.lease, context.settings.lease_seconds)
+        superseded = attempts.begin_anew(session, claim.lease, context.settings.lease_seconds)
     drop(context, superseded)
 
 

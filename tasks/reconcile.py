@@ -14,7 +14,7 @@ from schemas.logs import logger
 from schemas.problems import Unavailable
 from schemas.specs import load_spec
 from schemas.states import JobState, StopReason
-from store import answers, checkpoints, jobs, searches, trials, workers
+from store import answers, attempts, checkpoints, jobs, searches, trials, workers
 from store.tables import MAX_FAULTS
 from tasks.context import Context
 from tasks.plan import time_limit
@@ -37,10 +37,10 @@ def reconcile(context: Context) -> None:
 
 def _release_expired(context: Context) -> None:
     with context.database.read() as session:
-        expired = trials.expired(session)
+        expired = attempts.expired(session)
     for job_id, number in expired:
         _log.warning("worker lost", job=job_id, trial=number)
-        if _guarded(context, job_id, lambda s, j=job_id, n=number: trials.release(s, j, n)):
+        if _guarded(context, job_id, lambda s, j=job_id, n=number: attempts.release(s, j, n)):
             context.send.plan(job_id)
 
 

@@ -9,8 +9,8 @@ from schemas.specs import JobSpec
 from schemas.states import StopReason
 from schemas.stopping import AshaStopping, NoStopping
 from schemas.trials import Epoch
-from store import curves, searches, trials
-from store.trials import Claim
+from store import attempts, curves, searches, trials
+from store.attempts import Claim
 from tasks.context import Context
 from tasks.keeper import Keeper, Stopped
 
@@ -47,7 +47,7 @@ class Reporter:
 
         lease, seconds = self.claim.lease, self.context.settings.lease_seconds
         with self.context.database.write() as session:
-            told = trials.report(session, lease, epoch, seconds, self.device)
+            told = attempts.report(session, lease, epoch, seconds, self.device)
             spent = searches.is_spent(session, lease.job_id)
             if spent:
                 searches.end(session, lease.job_id, StopReason.BUDGET_EXHAUSTED)

@@ -12,10 +12,10 @@ from schemas.problems import Unavailable
 from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
 from schemas.trials import Trial
-from store import searches, trials
+from store import attempts, searches, trials
+from store.attempts import Claim, Outcome
 from store.leases import LeaseLost
 from store.searches import Work
-from store.trials import Claim, Outcome
 from tasks import checkpoints
 from tasks.context import Context
 from tasks.keeper import TIMEOUT, Keeper
@@ -32,7 +32,7 @@ def run_trial(context: Context, job_id: str, number: int) -> bool:
     """Runs a waiting trial; does nothing, and says so by False, when somebody else has it."""
     with context.database.write() as session:
         lease_seconds = context.settings.lease_seconds
-        claim = trials.claim(session, job_id, number, context.worker, lease_seconds)
+        claim = attempts.claim(session, job_id, number, context.worker, lease_seconds)
         work = searches.work(session, job_id)
     if claim is None or work is None:
         return False
@@ -62,7 +62,7 @@ def _owned(context: Context, work: Work, claim: Claim) -> None:
         except Unavailable as error:
             _log.warning("trial lost to infrastructure", job=work.id, error=str(error))
             with context.database.write() as session:
-                superseded = trials.lose(session, claim.lease, error.code, error.detail)
+                superseded = attempts.lose(session, claim.lease, error.code, error.detail)
             checkpoints.drop(context, superseded)
             return
         except OperationalError as error:
@@ -79,7 +79,7 @@ def _owned(context: Context, work: Work, claim: Claim) -> None:
 
 def _renew(context: Context, claim: Claim) -> str | None:
     with context.database.write() as session:
-        return trials.renew(session, claim.lease, context.settings.lease_seconds)
+        return attempts.renew(session, claim.lease, context.settings.lease_seconds)
 
 
 def _complete(context: Context, claim: Claim, outcome: Outcome) -> None:
@@ -89,7 +89,7 @@ def _complete(context: Context, claim: Claim, outcome: Outcome) -> None:
         checkpoints.dropped_if_lost(context, outcome.checkpoint),
         context.database.write() as session,
     ):
-        superseded = trials.complete(session, claim.lease, outcome)
+        superseded = attempts.complete(session, claim.lease, outcome)
     checkpoints.drop(context, superseded)
 
 
@@ -137,7 +137,7 @@ def _put_back(context: Context, claim: Claim, state: "Checkpoint") -> None:
     path = checkpoints.put(context, claim, state)
     _log.info("trial put back", job=claim.lease.job_id, trial=claim.lease.number, epoch=state.epoch)
     with checkpoints.dropped_if_lost(context, path), context.database.write() as session:
-        superseded = trials.put_back(session, claim.lease, path, state.fold, state.epoch)
+        superseded = attempts.put_back(session, claim.lease, path, state.fold, state.epoch)
     checkpoints.drop(context, superseded)
 
 

@@ -15,7 +15,7 @@ from celery import Celery, signals
 
 from schemas.logs import configure, logger
 from schemas.settings import Settings
-from store import jobs, trials, workers
+from store import attempts, jobs, workers
 from tasks import slots
 from tasks.app import CONTROL, TRIALS, make_app
 from tasks.context import Context, worker_id
@@ -108,7 +108,7 @@ def _hand_back(context: Context) -> None:
     """What still runs here goes on elsewhere at once, not when its lease has ended."""
     context.database.dispose()
     with context.database.write() as session:
-        given = trials.hand_back_all(session, context.worker)
+        given = attempts.hand_back_all(session, context.worker)
         finishing = jobs.hand_back_all(session, context.worker)
         workers.gone(session, context.worker)
     if given or finishing:

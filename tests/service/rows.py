@@ -15,9 +15,9 @@ from schemas.artifacts import Artifact
 from schemas.states import TrialState
 from schemas.trials import Epoch, Suggestion
 from service.context import EXTENSION, Services
-from store import artifacts, trials
+from store import artifacts, attempts, trials
+from store.attempts import Outcome
 from store.tables import Table, TrialRow
-from store.trials import Outcome
 from tests.conftest import Api
 
 ROOT = Path(__file__).parents[2]
@@ -63,12 +63,12 @@ def complete(
 ) -> None:
     """A trial that ran to its end; without a score it failed."""
     with services(app).database.write() as session:
-        claim = trials.claim(session, job_id, number, "worker", 60)
+        claim = attempts.claim(session, job_id, number, "worker", 60)
         assert claim is not None
         for epoch in range(1, epochs + 1):
             metrics = {"val_accuracy": score, "val_loss": None, "accuracy": 0.5}
-            trials.report(session, claim.lease, Epoch(epoch, 0.5, 0.001, metrics), 60)
-        trials.complete(session, claim.lease, outcome(score, epochs))
+            attempts.report(session, claim.lease, Epoch(epoch, 0.5, 0.001, metrics), 60)
+        attempts.complete(session, claim.lease, outcome(score, epochs))
         mine = (TrialRow.job_id == job_id, TrialRow.number == number)
         times = {"start_time": START, "end_time": START + timedelta(seconds=seconds)}
         session.execute(update(TrialRow).where(*mine).values(**times))

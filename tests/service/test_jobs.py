@@ -11,7 +11,7 @@ from flask import Flask
 
 from schemas.specs import load_spec
 from schemas.states import JobState
-from store import jobs, trials
+from store import attempts, jobs, trials
 from store.tables import JobRow
 from tests.conftest import Api
 from tests.service.rows import (
@@ -393,12 +393,12 @@ def test_a_job_with_a_running_trial_is_cancelling_until_it_has_stopped(
     job = posted(api, spec)
     add_trials(app, job["id"], 2)
     with services(app).database.write() as session:
-        claim = trials.claim(session, job["id"], 0, "worker", 60)
+        claim = attempts.claim(session, job["id"], 0, "worker", 60)
     assert claim is not None
     assert api.post(f"/v1/jobs/{job['id']}:cancel").json["state"] == "cancelling"
     assert api.post(f"/v1/jobs/{job['id']}:cancel").status_code == 202
     with services(app).database.write() as session:
-        assert trials.renew(session, claim.lease, 60) == trials.CANCELLED
+        assert attempts.renew(session, claim.lease, 60) == trials.CANCELLED
     states = {
         trial["number"]: trial["state"] for trial in api.get(f"/v1/jobs/{job['id']}/trials").json["items"]
     }

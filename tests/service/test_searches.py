@@ -14,7 +14,7 @@ from sqlalchemy import update
 from schemas.specs import load_spec
 from schemas.states import JobState, TrialState
 from schemas.trials import Suggestion
-from store import trials
+from store import attempts, trials
 from store.database import clock
 from store.tables import JobRow, TrialRow
 from store.trials import PAUSED
@@ -62,17 +62,17 @@ def end(app: Flask, job_id: str, state: str) -> None:
     set_job(app, job_id, state=state, stop_reason="completed", error=error, end_time=clock())
 
 
-def claim(app: Flask, job_id: str, number: int) -> trials.Claim:
+def claim(app: Flask, job_id: str, number: int) -> attempts.Claim:
     with services(app).database.write() as session:
-        found = trials.claim(session, job_id, number, "worker", 60)
+        found = attempts.claim(session, job_id, number, "worker", 60)
     assert found is not None
     return found
 
 
-def told(app: Flask, claimed: trials.Claim) -> str | None:
+def told(app: Flask, claimed: attempts.Claim) -> str | None:
     """Why a running trial is to stop."""
     with services(app).database.write() as session:
-        return trials.renew(session, claimed.lease, 60)
+        return attempts.renew(session, claimed.lease, 60)
 
 
 @pytest.fixture
@@ -515,10 +515,10 @@ def test_a_trial_says_how_it_was_trained_and_what_ended_it(app: Flask, api: Api,
         trials.create(session, job, 0, found)
     claimed = claim(app, job, 1)
     with services(app).database.write() as session:
-        stopped = trials.Outcome(
+        stopped = attempts.Outcome(
             TrialState.STOPPED, 0.5, 2, outcome(0.5, 2).metrics, stop="median", last_epoch=3
         )
-        trials.complete(session, claimed.lease, stopped)
+        attempts.complete(session, claimed.lease, stopped)
     trial = api.get(f"/v1/jobs/{job}/trials/1").json
     assert (trial["state"], trial["effort"]) == ("stopped", effort)
     assert (trial["stop_reason"], trial["best_epoch"], trial["last_epoch"]) == ("median", 2, 3)

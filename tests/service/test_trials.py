@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from store import trials
+from store import attempts, trials
 from tests.conftest import Api
 from tests.service.rows import add_trials, complete, pages, posted, problem, services
 
@@ -131,12 +131,12 @@ def test_a_waiting_trial_is_cancelled_at_once(api: Api, job: str) -> None:
 
 def test_a_running_trial_is_told_to_stop(app: Flask, api: Api, job: str) -> None:
     with services(app).database.write() as session:
-        claim = trials.claim(session, job, 5, "worker", 60)
+        claim = attempts.claim(session, job, 5, "worker", 60)
     assert claim is not None
     answer = api.post(f"/v1/jobs/{job}/trials/5:cancel")
     assert (answer.status_code, answer.json["state"]) == (202, "running")
     with services(app).database.write() as session:
-        assert trials.renew(session, claim.lease, 60) == trials.CANCELLED
+        assert attempts.renew(session, claim.lease, 60) == trials.CANCELLED
 
 
 def test_a_trial_that_has_ended_otherwise_is_not_cancelled(api: Api, job: str) -> None:

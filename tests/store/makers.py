@@ -11,11 +11,11 @@ from schemas.distributions import Value
 from schemas.specs import JobSpec, load_spec
 from schemas.states import JobState, TrialState
 from schemas.trials import Suggestion, Trial
-from store import jobs, searches, trials
+from store import attempts, jobs, searches, trials
+from store.attempts import Claim, Outcome
 from store.database import Database
 from store.searches import Work
 from store.tables import JobRow, TrialRow
-from store.trials import Claim, Outcome
 
 PROJECT = "default"
 DIGITS = BUILTINS["builtin:digits"]
@@ -94,7 +94,7 @@ def try_to_claim(
     database: Database, job_id: str, number: int, worker: str = WORKER, seconds: float = LONG
 ) -> Claim | None:
     with database.write() as session:
-        return trials.claim(session, job_id, number, worker, seconds)
+        return attempts.claim(session, job_id, number, worker, seconds)
 
 
 def claim(database: Database, job_id: str, number: int, worker: str = WORKER, seconds: float = LONG) -> Claim:
@@ -114,12 +114,12 @@ def complete(
     metrics = None if score is None else {"val_accuracy": score}
     found = Outcome(state, score=score, best_epoch=best, metrics=metrics, **outcome)
     with database.write() as session:
-        trials.complete(session, claimed.lease, found)
+        attempts.complete(session, claimed.lease, found)
 
 
 def release(database: Database, job_id: str, number: int) -> None:
     with database.write() as session:
-        trials.release(session, job_id, number)
+        attempts.release(session, job_id, number)
 
 
 def trial_of(database: Database, job_id: str, number: int) -> Trial:

@@ -15,7 +15,7 @@ from schemas.problems import Conflict, NotFound
 from schemas.specs import load_spec
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Epoch
-from store import artifacts, jobs, searches, trials
+from store import artifacts, attempts, jobs, searches, trials
 from store.database import Database, clock
 from store.jobs import Filters
 from store.leases import LeaseLost
@@ -102,7 +102,7 @@ class TestCreateAndGet:
         complete(database, claim(database, job_id, 0))
         claimed = claim(database, job_id, 1)
         with database.write() as session:
-            trials.report(session, claimed.lease, Epoch(1, 0.1, 0.01, {"loss": 1.0}), LONG)
+            attempts.report(session, claimed.lease, Epoch(1, 0.1, 0.01, {"loss": 1.0}), LONG)
         progress = _get(database, job_id).progress
         assert (progress.completed, progress.running, progress.pending) == (1, 1, 1)
         assert (progress.epochs, progress.max_trials) == (1, 10)
@@ -117,10 +117,10 @@ class TestCreateAndGet:
         job_id = running_job(database, 3)
         for number, loss in enumerate((0.3, 0.1, 0.2)):
             metrics = {"val_accuracy": 0.9, "val_loss": loss}
-            found = trials.Outcome(TrialState.COMPLETED, 0.9, 1, metrics)
+            found = attempts.Outcome(TrialState.COMPLETED, 0.9, 1, metrics)
             lease = claim(database, job_id, number).lease
             with database.write() as session:
-                trials.complete(session, lease, found)
+                attempts.complete(session, lease, found)
         best = _get(database, job_id).best
         assert best is not None
         assert best.trial == 1
@@ -263,7 +263,7 @@ class TestCancel:
         assert _cancel(database, job_id).state == JobState.CANCELLING
         assert trial_of(database, job_id, 1).state == TrialState.CANCELLED
         with database.write() as session:
-            assert trials.renew(session, claimed.lease, LONG) == trials.CANCELLED
+            assert attempts.renew(session, claimed.lease, LONG) == trials.CANCELLED
 
     def test_a_cancelling_job_settles_when_nothing_runs(self, database: Database) -> None:
         job_id = running_job(database, 1)
@@ -312,7 +312,7 @@ class TestCancel:
             for epoch in range(1, 16):
                 seen = Epoch(epoch, 0.1, 0.01, {"loss": 1.0})
                 with database.write() as session:
-                    trials.report(session, claims[number].lease, seen, LONG)
+                    attempts.report(session, claims[number].lease, seen, LONG)
 
         at_once(9, work)
         assert state_of(database, job_id) == JobState.CANCELLING
@@ -437,7 +437,7 @@ class TestEnds:
         with database.write() as session:
             searches.end(session, job_id, StopReason.PLATEAU)
         with database.write() as session:
-            assert trials.renew(session, claimed.lease, LONG) == "plateau"
+            assert attempts.renew(session, claimed.lease, LONG) == "plateau"
         assert trial_of(database, job_id, 1).state == TrialState.CANCELLED
         assert _get(database, job_id).stop_reason == StopReason.PLATEAU
 
@@ -582,7 +582,7 @@ def test_a_jobs_rows_go_with_it(database: Database) -> None:
     job_id = running_job(database, 1)
     claimed = claim(database, job_id, 0)
     with database.write() as session:
-        trials.report(session, claimed.lease, Epoch(1, 0.1, 0.1, {}), LONG)
+        attempts.report(session, claimed.lease, Epoch(1, 0.1, 0.1, {}), LONG)
         session.execute(delete(JobRow).where(JobRow.id == job_id))
     with database.read() as session:
         assert session.scalars(select(TrialRow)).all() == []

@@ -15,9 +15,9 @@ import store
 from schemas.specs import load_spec
 from schemas.states import JobState, TrialState
 from schemas.trials import Epoch, Trial
-from store import artifacts, jobs, trials
+from store import artifacts, attempts, jobs, trials
+from store.attempts import Outcome
 from store.database import Database
-from store.trials import Outcome
 from tests.store import test_database
 from tests.store.makers import LONG, PROJECT, claim, complete, job_with_trials, new_spec, trial_of
 
@@ -154,7 +154,7 @@ def test_a_trial_of_an_older_release_can_be_tried_again(old: Database) -> None:
         session.execute(text("UPDATE trials SET state = 'pending' WHERE number = 1"))
     claimed = claim(old, JOB, 1)
     with old.write() as session:
-        trials.report(session, claimed.lease, CURVE[0], LONG)
+        attempts.report(session, claimed.lease, CURVE[0], LONG)
     complete(old, claimed, deviation=0.25, folds=FOLDS)
     found = trial_of(old, JOB, 1)
     assert (found.epochs, found.deviation, found.folds) == ([CURVE[0]], 0.25, FOLDS)
@@ -171,13 +171,13 @@ def test_folds_come_back_as_they_were_written(database: Database) -> None:
     # Whichever order they come in: they are told by fold, then by epoch.
     for one in reversed(curve):
         with database.write() as session:
-            trials.report(session, claimed.lease, one, LONG)
+            attempts.report(session, claimed.lease, one, LONG)
     metrics = {"val_accuracy": 0.5, "val_loss": None}
     done = Outcome(
         TrialState.COMPLETED, score=0.5, best_epoch=2, metrics=metrics, deviation=0.3535, folds=FOLDS
     )
     with database.write() as session:
-        trials.complete(session, claimed.lease, done)
+        attempts.complete(session, claimed.lease, done)
         page = trials.page(session, job_id, 10, None, None, "number")
         listed = trials.every(session, job_id)
     found = trial_of(database, job_id, 0)

@@ -6,10 +6,10 @@ import pytest
 
 from schemas.states import TrialState
 from schemas.trials import Epoch, Suggestion
-from store import curves, jobs, reuse, trials
+from store import attempts, curves, jobs, reuse, trials
+from store.attempts import Outcome
 from store.database import Database
 from store.tables import TrialRow
-from store.trials import Outcome
 from tests.store.makers import LONG, PROJECT, claim, job_row, new_job, set_trial, trial_of, trial_row
 
 KEY = "sha256:1"
@@ -35,8 +35,8 @@ def trained(database: Database, key: str | None = KEY, score: float | None = 0.9
     with database.write() as session:
         for number in (1, 2):
             epoch = Epoch(number, 0.5, 0.01, {"val_accuracy": 0.4 * number})
-            trials.report(session, claimed.lease, epoch, LONG)
-        trials.complete(session, claimed.lease, found)
+            attempts.report(session, claimed.lease, epoch, LONG)
+        attempts.complete(session, claimed.lease, found)
     return job_id
 
 

@@ -8,11 +8,12 @@ from schemas.jobs import Progress
 from schemas.problems import Conflict
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Effort, Epoch, Suggestion
-from store import curves, jobs, searches, trials, workers
+from store import attempts, curves, jobs, searches, trials, workers
+from store.attempts import MAX_LOSSES, Claim
 from store.database import Database, clock
 from store.leases import LeaseLost
 from store.tables import MAX_FAULTS
-from store.trials import MAX_LOSSES, PAUSED, Claim
+from store.trials import PAUSED
 from tests.store.makers import (
     LONG,
     OVER,
@@ -58,20 +59,20 @@ def give(database: Database, job_id: str, **budget: Any) -> None:
 
 def told(database: Database, claimed: Claim) -> str | None:
     with database.write() as session:
-        return trials.renew(session, claimed.lease, LONG)
+        return attempts.renew(session, claimed.lease, LONG)
 
 
 def report(database: Database, claimed: Claim, number: int, device: str = "CPU", fold: int = 1) -> None:
     epoch = Epoch(number, 0.5, 0.01, {"val_accuracy": 0.5}, fold)
     with database.write() as session:
-        trials.report(session, claimed.lease, epoch, LONG, device)
+        attempts.report(session, claimed.lease, epoch, LONG, device)
 
 
 def put_back(
     database: Database, claimed: Claim, checkpoint: str | None = None, fold: int = 1, epoch: int = 1
 ) -> None:
     with database.write() as session:
-        trials.put_back(session, claimed.lease, checkpoint, fold, epoch)
+        attempts.put_back(session, claimed.lease, checkpoint, fold, epoch)
 
 
 def begin(database: Database, job_id: str, number: int, seconds_ago: float, device: str = "CPU") -> Claim:

@@ -10,10 +10,11 @@ from schemas.distributions import Value
 from schemas.problems import Conflict, NotFound
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Effort, Epoch, Suggestion, Trial
-from store import jobs, trials
+from store import attempts, jobs, trials
+from store.attempts import MAX_LOSSES, Claim, Outcome
 from store.database import Database
 from store.leases import Lease, LeaseLost
-from store.trials import MAX_LOSSES, Claim, Kin, Outcome
+from store.trials import Kin
 from tests.store.makers import (
     LONG,
     OVER,
@@ -40,12 +41,12 @@ def _epoch(number: int, **metrics: float | None) -> Epoch:
 
 def _report(database: Database, claimed: Claim, number: int = 1) -> str | None:
     with database.write() as session:
-        return trials.report(session, claimed.lease, _epoch(number, loss=1.0, val_loss=None), LONG)
+        return attempts.report(session, claimed.lease, _epoch(number, loss=1.0, val_loss=None), LONG)
 
 
 def _lose(database: Database, claimed: Claim) -> None:
     with database.write() as session:
-        trials.lose(session, claimed.lease, "storage_unavailable", "away")
+        attempts.lose(session, claimed.lease, "storage_unavailable", "away")
 
 
 def _cancel(database: Database, job_id: str, number: int) -> Trial:
@@ -155,7 +156,7 @@ class TestReport:
         claimed = claim(database, job_id, 0, seconds=OVER)
         _report(database, claimed)
         with database.read() as session:
-            assert trials.expired(session) == []
+            assert attempts.expired(session) == []
 
     def test_a_report_shows_in_the_jobs_revision(self, database: Database) -> None:
         job_id = running_job(database, 1)
@@ -168,7 +169,7 @@ class TestReport:
         job_id = running_job(database, 1)
         claim(database, job_id, 0)
         with pytest.raises(LeaseLost), database.write() as session:
-            trials.report(session, Lease(job_id, 0, 99), _epoch(1), LONG)
+            attempts.report(session, Lease(job_id, 0, 99), _epoch(1), LONG)
         assert trial_of(database, job_id, 0).epochs == []
 
     def test_the_stop_flag_comes_back(self, database: Database) -> None:
@@ -179,7 +180,7 @@ class TestReport:
             trials.stop_all(session, job_id, StopReason.DEADLINE)
         assert _report(database, claimed, 2) == "deadline"
         with database.write() as session:
-            assert trials.renew(session, claimed.lease, LONG) == "deadline"
+            assert attempts.renew(session, claimed.lease, LONG) == "deadline"
 
     def test_the_first_reason_to_stop_stays(self, database: Database) -> None:
         job_id = running_job(database, 1)
@@ -263,7 +264,7 @@ class TestLoss:
         claim(database, job_id, 0, seconds=OVER)
         claim(database, job_id, 1, seconds=LONG)
         with database.read() as session:
-            assert trials.expired(session) == [(job_id, 0)]
+            assert attempts.expired(session) == [(job_id, 0)]
 
     def test_a_released_trial_waits_again_and_is_late(self, database: Database) -> None:
         job_id = running_job(database, 1)
@@ -326,7 +327,7 @@ class TestLoss:
         mine = [claim(database, job_id, number, "me") for number in (0, 1)]
         claim(database, job_id, 2, "they")
         with database.write() as session:
-            assert sorted(trials.hand_back_all(session, "me")) == [(job_id, 0), (job_id, 1)]
+            assert sorted(attempts.hand_back_all(session, "me")) == [(job_id, 0), (job_id, 1)]
         states = [trial_of(database, job_id, number).state.value for number in range(4)]
         assert states == ["pending", "pending", "running", "pending"]
         with pytest.raises(LeaseLost):
@@ -336,7 +337,7 @@ class TestLoss:
         job_id = running_job(database, 1)
         claim(database, job_id, 0, "me")
         with database.write() as session:
-            trials.hand_back_all(session, "me")
+            attempts.hand_back_all(session, "me")
         assert trial_row(database, job_id, 0).losses == 0
 
     def test_late_lists_waiting_trials_by_age(self, database: Database) -> None:
@@ -359,7 +360,7 @@ class TestLoss:
                 jobs.count_fault(session, job_id)
         with database.read() as session:
             assert trials.late(session, 10) == []
-            assert trials.expired(session) == []
+            assert attempts.expired(session) == []
 
 
 class TestCancel:
@@ -444,7 +445,7 @@ class TestPage:
             outcome = Outcome(TrialState.COMPLETED, 0.9, 1, {metric: 0.9, "val_loss": loss})
             claimed = claim(database, job_id, number)
             with database.write() as session:
-                trials.complete(session, claimed.lease, outcome)
+                attempts.complete(session, claimed.lease, outcome)
         seen: list[int] = []
         token = None
         with database.read() as session:
@@ -477,13 +478,13 @@ class TestBeginAnew:
         for number in (1, 2):
             _report(database, first, number)
         with database.write() as session:
-            trials.put_back(session, first.lease, "checkpoints/a", 1, 2)
+            attempts.put_back(session, first.lease, "checkpoints/a", 1, 2)
         return claim(database, job_id, 0, seconds=OVER)
 
     def test_all_is_forgotten_and_the_state_is_nobodys(self, database: Database) -> None:
         lease = self._with_checkpoint(database).lease
         with database.write() as session:
-            assert trials.begin_anew(session, lease, LONG) == "checkpoints/a"
+            assert attempts.begin_anew(session, lease, LONG) == "checkpoints/a"
         row = trial_row(database, lease.job_id, 0)
         assert (row.checkpoint, row.checkpoint_fold, row.checkpoint_epoch) == (None, None, None)
         assert trial_of(database, lease.job_id, 0).epochs == []
@@ -494,7 +495,7 @@ class TestBeginAnew:
         living = claim(database, dead.job_id, 0)
         _report(database, living, 3)
         with pytest.raises(LeaseLost), database.write() as session:
-            trials.begin_anew(session, dead, LONG)
+            attempts.begin_anew(session, dead, LONG)
         assert [one.epoch for one in trial_of(database, dead.job_id, 0).epochs or []] == [1, 2, 3]
         assert trial_row(database, dead.job_id, 0).checkpoint == "checkpoints/a"
 
@@ -505,7 +506,7 @@ class TestSuperseded:
     def _put_back(self, database: Database, job_id: str, path: str | None) -> str | None:
         claimed = claim(database, job_id, 0)
         with database.write() as session:
-            return trials.put_back(session, claimed.lease, path, 1, 1)
+            return attempts.put_back(session, claimed.lease, path, 1, 1)
 
     def test_a_newer_state_supersedes_the_one_before(self, database: Database) -> None:
         job_id = running_job(database, 1)
@@ -514,7 +515,7 @@ class TestSuperseded:
         assert self._put_back(database, job_id, None) is None, "the one before is kept"
         claimed = claim(database, job_id, 0)
         with database.write() as session:
-            assert trials.complete(session, claimed.lease, Outcome(TrialState.CANCELLED)) == "b"
+            assert attempts.complete(session, claimed.lease, Outcome(TrialState.CANCELLED)) == "b"
 
     def test_a_trial_that_is_lost_for_good_needs_its_state_no_more(self, database: Database) -> None:
         job_id = running_job(database, 1)
@@ -522,7 +523,7 @@ class TestSuperseded:
         for expected in (None, None, "a"):
             claimed = claim(database, job_id, 0)
             with database.write() as session:
-                assert trials.lose(session, claimed.lease, "storage_unavailable", "away") == expected
+                assert attempts.lose(session, claimed.lease, "storage_unavailable", "away") == expected
         assert trial_row(database, job_id, 0).state == TrialState.FAILED
 
 
@@ -558,7 +559,7 @@ def test_outcomes_without_metrics_have_none(database: Database) -> None:
     job_id = running_job(database, 1)
     claimed = claim(database, job_id, 0)
     with database.write() as session:
-        trials.complete(session, claimed.lease, Outcome(TrialState.CANCELLED))
+        attempts.complete(session, claimed.lease, Outcome(TrialState.CANCELLED))
     assert trial_of(database, job_id, 0).metrics == {}
 
 
@@ -580,8 +581,8 @@ def test_without_a_device_the_one_that_reported_stays(database: Database) -> Non
     for number, told in ((0, None), (1, "CPU")):
         claimed = claim(database, job_id, number)
         with database.write() as session:
-            trials.report(session, claimed.lease, _epoch(1), LONG, "GPU: one")
-            trials.complete(session, claimed.lease, Outcome(TrialState.CANCELLED, device=told))
+            attempts.report(session, claimed.lease, _epoch(1), LONG, "GPU: one")
+            attempts.complete(session, claimed.lease, Outcome(TrialState.CANCELLED, device=told))
     assert [trial_row(database, job_id, number).device for number in (0, 1)] == ["GPU: one", "CPU"]
 
 

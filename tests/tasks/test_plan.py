@@ -8,7 +8,7 @@ import pytest
 from schemas.jobs import Job
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Epoch, Suggestion
-from store import jobs, searches, trials
+from store import attempts, jobs, searches, trials
 from store.database import clock
 from tasks.context import Context
 from tasks.plan import plan, time_limit
@@ -160,7 +160,7 @@ def test_a_reached_target_cuts_the_rest_short(context: Context) -> None:
     assert state_of(context.database, job_id) == JobState.RUNNING
     assert trial_of(context.database, job_id, 2).state == TrialState.CANCELLED
     with context.database.write() as session:
-        assert trials.renew(session, running.lease, LONG) == "target_reached"
+        assert attempts.renew(session, running.lease, LONG) == "target_reached"
     complete(context.database, running, TrialState.STOPPED, 0.2)
     plan(context, job_id)
     job = _job(context, job_id)
@@ -337,7 +337,7 @@ def test_the_epochs_of_a_budget_end_the_search(context: Context) -> None:
     claimed = claim(context.database, job_id, 0)
     with context.database.write() as session:
         for epoch in (1, 2):
-            trials.report(session, claimed.lease, Epoch(epoch, 0.1, 0.1, {"val_accuracy": 0.5}), LONG)
+            attempts.report(session, claimed.lease, Epoch(epoch, 0.1, 0.1, {"val_accuracy": 0.5}), LONG)
     complete(context.database, claimed)
     plan(context, job_id)
     assert _job(context, job_id).stop_reason == "budget_exhausted"

@@ -10,8 +10,8 @@ import pytest
 from schemas.search import ALGORITHMS
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Trial
-from store import trials
-from store.trials import Outcome
+from store import attempts, trials
+from store.attempts import Outcome
 from tasks.context import Context
 from tasks.plan import plan
 from tests.store.makers import claim, job_row, new_job, set_trial, trial_of, work_of
@@ -51,7 +51,7 @@ def _end(context: Context, job_id: str, number: int, what: str) -> None:
         return
     claimed = claim(context.database, job_id, number)
     with context.database.write() as session:
-        trials.complete(session, claimed.lease, _outcome(found, what))
+        attempts.complete(session, claimed.lease, _outcome(found, what))
 
 
 def _outcome(found: Trial, what: str) -> Outcome:

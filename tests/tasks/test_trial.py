@@ -13,12 +13,12 @@ from schemas.datasets import Dataset, LabelClass
 from schemas.problems import Unavailable
 from schemas.states import JobState, TrialState
 from schemas.trials import Effort, Suggestion
-from store import datasets, jobs, searches, trials
+from store import attempts, datasets, jobs, searches, trials
+from store.attempts import Claim, Outcome
 from store.blobs import sha256_of
 from store.database import Database
 from store.ids import new_id
 from store.leases import LeaseLost
-from store.trials import Claim, Outcome
 from tasks import checkpoints
 from tasks import trial as module
 from tasks.context import Context
@@ -137,9 +137,9 @@ def test_a_worse_trials_weights_are_not_kept(sqlite_context: Context) -> None:
     job_id = _job(context.database, 2, result={"refit": False})
     claimed = try_to_claim(context.database, job_id, 1)
     assert claimed is not None
-    perfect = trials.Outcome(TrialState.COMPLETED, score=1.0, best_epoch=1, weights="w")
+    perfect = attempts.Outcome(TrialState.COMPLETED, score=1.0, best_epoch=1, weights="w")
     with context.database.write() as session:
-        trials.complete(session, claimed.lease, perfect)
+        attempts.complete(session, claimed.lease, perfect)
     run_trial(context, job_id, 0)
     assert trial_of(context.database, job_id, 0).state == TrialState.COMPLETED
     assert trial_row(context.database, job_id, 0).weights is None
