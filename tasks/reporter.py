@@ -82,6 +82,9 @@ class Reporter:
         rule = self.spec.search.stopping
         if isinstance(rule, NoStopping) or epoch.epoch >= self.last_epoch:
             return False
+        if self.claim.effort.is_range_test:
+            # The rule is that of the search which follows.
+            return False
         if isinstance(rule, AshaStopping) and not is_halt(rule, epoch.epoch):
             return False
         with self.context.database.read() as session:

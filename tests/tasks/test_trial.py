@@ -484,3 +484,14 @@ def test_work_that_is_told_to_stop_says_that_it_has_heard(sqlite_context: Contex
     with pytest.raises(Interrupted):
         reporter.check()
     assert (reporter.stopped, keeper._patience > patience) == ("deadline", True)
+
+
+def test_a_range_test_is_not_ended_by_the_rule_of_the_search_that_follows(sqlite_context: Context) -> None:
+    context = sqlite_context
+    then = {"algorithm": "random", "stopping": {"rule": "asha", "grace_epochs": 1}}
+    search = {"algorithm": "lr_range_test", "steps": 20, "then": then}
+    job_id = _job(context.database, 0, search=search, training={**OPEN_RATE, "epochs": 6})
+    _planned(context, job_id, Effort(stage={"name": "range_test"}))
+    run_trial(context, job_id, 0)
+    trial = trial_of(context.database, job_id, 0)
+    assert (trial.state, trial.error, trial.range_test is None) == (TrialState.COMPLETED, None, False)

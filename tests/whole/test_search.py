@@ -95,7 +95,8 @@ def _assert_whole(name: str, job: Job) -> None:
     found = [trial_of(job, number) for number in range(TRIALS)]
     assert (name, job.state, job.stop_reason, job.error) == (name, "succeeded", "completed", None)
     assert len(list(job.trials())) == TRIALS
-    assert {trial["state"] for trial in found} <= {"completed", "stopped"}, name
+    ends = [(trial["state"], trial["error"]) for trial in found]
+    assert {state for state, _ in ends} <= {"completed", "stopped"}, (name, ends)
     told = Counter(json.dumps([trial["hyperparameters"], trial["effort"]]) for trial in found)
     assert max(told.values()) == 1, name
     anew = [json.dumps(trial["hyperparameters"]) for trial in found if trial["effort"]["parent"] is None]
