@@ -74,12 +74,22 @@ def test_every_algorithm_comes_through_the_loss_of_the_worker(service_on: Any) -
         "every job has a trial",
     )
     assert not any(job.is_terminal for job in jobs.values())
-    _kill_worker(service)
+    _kill_worker_at_work(service, list(jobs.values()))
     for name, job in jobs.items():
         job.wait(timeout=240, progress=False)
         _assert_whole(name, job)
     attempts = [trial.attempt for job in jobs.values() for trial in job.trials()]
-    assert max(attempts) == 2, "trials were running when the worker was lost"
+    assert max(attempts) >= 2, "trials were running when the worker was lost"
+
+
+def _kill_worker_at_work(service: Service, jobs: list[Job]) -> None:
+    """Takes the worker away while it trains; a slot that was between two trials does not count."""
+    for _ in range(5):
+        wait_until(lambda: any(job.reload().progress.running for job in jobs), 60, "a trial runs")
+        _kill_worker(service)
+        if any(job.reload().progress.running for job in jobs):
+            return
+    raise AssertionError("no trial was running when the worker was lost")
 
 
 def _kill_worker(service: Service) -> None:
