@@ -158,7 +158,10 @@ def _spec(space: Space, algorithm: str, **changes: Any) -> JobSpec:
         changes["search"] = {"algorithm": algorithm, "then": then}
     try:
         return new_spec(space.get("model"), training, algorithm, **changes)
-    except Invalid:
+    except Invalid as refused:
+        # Only where the algorithm itself has nothing to search; any other refusal is a mistake in the test.
+        if [one.pointer for one in refused.errors] != ["/search/algorithm"]:
+            raise
         pytest.skip("not a space for this algorithm")
 
 
