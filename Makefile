@@ -58,7 +58,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 lock: $(READY) ## pin the newest versions that fit
 	@echo "uv" | $(COMPILE) --upgrade - -o requirements/uv.txt
-	@$(COMPILE) --upgrade --extra api --extra worker --extra dev pyproject.toml client/pyproject.toml \
+	@$(COMPILE) --upgrade --extra api --extra worker --extra dev --extra cli --extra charts pyproject.toml client/pyproject.toml \
 		-o requirements/dev.txt
 	@$(COMPILE) -c requirements/dev.txt --extra api pyproject.toml -o requirements/api.txt
 	@$(COMPILE) -c requirements/dev.txt --extra worker pyproject.toml -o requirements/worker.txt
