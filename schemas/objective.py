@@ -48,18 +48,15 @@ def _loss(metrics: Mapping[str, float | None]) -> float:
 
 
 class ObjectiveSchema(StrictSchema):
+    # `if`, not `anyOf`: programs that write clients from the document take that for two kinds of object.
     rules: ClassVar[dict[str, Any]] = {
-        "anyOf": [
-            {
-                "properties": {
-                    "metric": {"enum": [name for name in MONITORS if direction(name) == better]},
-                    "direction": {"enum": [better, None]},
-                },
-                # The metric is `val_accuracy` unless it is given.
-                "required": ["metric"] if better == "minimize" else [],
-            }
-            for better in ("maximize", "minimize")
-        ]
+        # The metric is `val_accuracy` unless it is given.
+        "if": {
+            "properties": {"metric": {"enum": [name for name in MONITORS if direction(name) == "minimize"]}},
+            "required": ["metric"],
+        },
+        "then": {"properties": {"direction": {"enum": ["minimize", None]}}},
+        "else": {"properties": {"direction": {"enum": ["maximize", None]}}},
     }
     metric = String(
         load_default="val_accuracy",

@@ -6,6 +6,7 @@ from apispec.ext.marshmallow.field_converter import FieldConverterMixin
 from apispec_oneofschema import MarshmallowPlugin
 from flask import Blueprint, Flask
 from flask_smorest import Api
+from flask_smorest.spec import FlaskPlugin
 from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import fields, validate
 
@@ -76,11 +77,24 @@ def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
     api.spec.components.schema("When", _CONDITIONS)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
+    _name_operations(app, api)
     for path in _OPEN_PATHS:
         api.spec._paths[path]["get"]["security"] = []
     app.register_blueprint(_page(), url_prefix="/v1/docs")
     return api
 
+
+def _name_operations(app: Flask, api: Api) -> None:
+    """`jobs_create` and the like: what generated clients call their functions."""
+    for rule in app.url_map.iter_rules():
+        operations = api.spec._paths.get(FlaskPlugin.flaskpath2openapi(rule.rule), {})
+        for method in rule.methods or ():
+            if operation := operations.get(method.lower()):
+                noun, _, verb = rule.endpoint.partition(".")
+                operation["operationId"] = f"{noun}_{_VERBS.get(verb, verb)}"
+
+
+_VERBS = {"index": "list"}
 
 _SCALAR = ["string", "number", "boolean"]
 # Shared by all distributions.

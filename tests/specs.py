@@ -260,7 +260,9 @@ class _Spec:
         properties = {one: inner for one, inner in schema.get("properties", {}).items() if one != "when"}
         needed = [one for one in properties if one in schema.get("required", [])]
         others = [one for one in properties if one not in needed and self.is_possible(properties[one], one)]
-        rules = Draft202012Validator({"anyOf": schema.get("anyOf", [True])})
+        rules = Draft202012Validator(
+            {name: schema[name] for name in ("if", "then", "else") if name in schema}
+        )
         for _ in range(10):
             chosen = self.random.sample(others, self.random.randint(0, len(others)))
             made = {
@@ -694,7 +696,8 @@ def mistaken(spec: Json) -> st.SearchStrategy[list[Any]]:
     possible = [name for name, found in places.items() if found]
 
     def made(random: Random) -> list[Any]:
-        name = random.choice(possible)
+        # The rarer the places where a mistake can be made, the more often it is.
+        [name] = random.choices(possible, [len(places[one]) ** -0.25 for one in possible])
         path = random.choice(places[name])
         wrong = MISTAKES[name].make(copy.deepcopy(at(spec, path)))
         whole = put(copy.deepcopy(spec), path, wrong) if path else wrong

@@ -100,20 +100,19 @@ class TransferSchema(FamilySchema):
     """A net that has learned from ImageNet or in an earlier job, with a new head."""
 
     makes = Transfer
+    # Without a job, `job` is no backbone.
     rules: ClassVar[dict[str, Any]] = {
-        "anyOf": [
-            {"properties": {"job": {"type": "string"}}, "required": ["job"]},
-            {
-                "properties": {
-                    "backbone": {
-                        "anyOf": [
-                            {"enum": list(BACKBONES)},
-                            {"type": "object", "properties": {"values": {"items": {"enum": [*BACKBONES]}}}},
-                        ]
-                    }
+        "if": {"properties": {"job": {"type": "string"}}, "required": ["job"]},
+        "else": {
+            "properties": {
+                "backbone": {
+                    "anyOf": [
+                        {"enum": list(BACKBONES)},
+                        {"type": "object", "properties": {"values": {"items": {"enum": [*BACKBONES]}}}},
+                    ]
                 }
-            },
-        ]
+            }
+        },
     }
 
     family = String(required=True, validate=validate.Equal(Transfer.family))
