@@ -46,7 +46,7 @@ def received() -> Iterator[Upload]:
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < settings.min_free_bytes:
         raise InsufficientStorage("insufficient_storage", "The disk is nearly full.")
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", suffix=".npz") as target:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", suffix=".part") as target:
         stream, name = _incoming()
         digest, size = _copied(stream, target)
         if request.mimetype == OCTETS and request.content_length not in (None, size):

@@ -2,14 +2,17 @@
 
 import hashlib
 import io
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from flask import Flask
+from PIL import Image
 
 from schemas.settings import Settings
 from service.app import create_app
@@ -38,6 +41,23 @@ def form(content: bytes, filename: str = "letters.npz", **fields: str) -> dict[s
         "data": {"file": (io.BytesIO(content), filename), **fields},
         "content_type": "multipart/form-data",
     }
+
+
+def png(pixels: Any) -> bytes:
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, "PNG")
+    return target.getvalue()
+
+
+def folders(*more: str, content: bytes = b"") -> bytes:
+    """A zip of the images of `X` as PNGs: even ones are cats, odd ones dogs; and what else it should hold."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as opened:
+        for index, pixels in enumerate(X):
+            opened.writestr(f"pets/{('cat', 'dog')[Y[index]]}/{index}.png", png(pixels))
+        for name in more:
+            opened.writestr(name, content)
+    return target.getvalue()
 
 
 def nan_image() -> Any:
@@ -141,6 +161,91 @@ def test_an_upload_the_model_does_not_fit_is_told_with_the_job(api: Api, spec: d
     problem(api.post("/v1/jobs", json={**spec, "dataset": rows["id"]}), 422, "infeasible_model")
     few = upload(api, npz(np.zeros((20, 8, 8)), np.array([0] * 19 + [1]))).json
     problem(api.post("/v1/jobs", json={**spec, "dataset": few["id"]}), 422, "dataset_too_small")
+
+
+# A zip of class folders
+
+
+def test_a_zip_of_class_folders_is_what_a_worker_loads(app: Flask, api: Api, tmp_path: Path) -> None:
+    from tuning.data import open_npz
+
+    content = folders()
+    answer = api.post("/v1/datasets", **form(content, "pets.zip"))
+    assert answer.status_code == 201, answer.text
+    found = answer.json
+    assert (found["name"], found["kind"], found["bytes"]) == ("pets.zip", "zip", len(content))
+    assert (found["shape"], found["samples"], found["dtype"]) == ([4, 4, 1], 10, "uint8")
+    assert found["digest"] == "sha256:" + hashlib.sha256(content).hexdigest()
+    assert api.get(answer.headers["Location"]).json == found
+    blob = f"datasets/default/{found['id']}.npz"
+    assert files(app) == [f"blobs/{blob}"]
+    services(app).blobs.fetch(blob, tmp_path / "fetched.npz")
+    arrays = open_npz(tmp_path / "fetched.npz")
+    assert list(arrays.class_names) == [one["name"] for one in found["classes"]] == ["cat", "dog"]
+    assert arrays.y.tolist() == [0] * 5 + [1] * 5
+    np.testing.assert_array_equal(arrays.x, np.concatenate([X[0::2], X[1::2]])[..., None])
+    assert arrays.x.dtype == np.uint8
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_same_zip_is_the_same_data_set(app: Flask, api: Api) -> None:
+    first, second = upload(api, folders()), upload(api, folders())
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second.json == first.json
+    assert len(files(app)) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_every_bad_zip_gets_its_code_and_leaves_nothing(app: Flask, api: Api) -> None:
+    uploads = {
+        "archive_unsafe_path": folders("../../x.png"),
+        "archive_nested": folders("pets/cat/x.png", content=folders()),
+        "archive_too_large_uncompressed": bomb(),
+        "image_format_not_allowed": folders("pets/cat/x.png", content=b"%!PS-Adobe-3.0 EPSF-3.0"),
+        "image_corrupt": folders("pets/cat/x.png", content=png(X[0])[:-30]),
+        "image_without_class": folders("pets/x.png", content=png(X[0])),
+    }
+    for code, content in uploads.items():
+        document = problem(upload(api, content), 422, code)
+        assert document["errors"][0]["code"] == code
+        problem(api.post("/v1/datasets", **form(content)), 422, code)
+    named = problem(upload(api, uploads["image_corrupt"]), 422, "image_corrupt")
+    assert named["errors"][0]["pointer"] == "/pets/cat/x.png"
+    for content in (b"\x1f\x8b\x08" + bytes(20), b"Rar!\x1a\x07\x00", bytes(257) + b"ustar" + bytes(250)):
+        problem(upload(api, content), 415, "unsupported_media_type")
+    assert_nothing_is_left(app)
+
+
+def bomb() -> bytes:
+    """A kilobyte that says it becomes four gigabytes."""
+    content = bytearray(folders("pets/cat/x.bmp"))
+    sizes = content.rindex(b"PK\x01\x02") + 24
+    content[sizes : sizes + 4] = b"\xf0" * 4
+    return bytes(content)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_zip_cut_in_the_middle_leaves_nothing(app: Flask, api: Api) -> None:
+    content = folders()
+    for end in (10, len(content) // 2, len(content) - 1):
+        answer = api.post(
+            "/v1/datasets",
+            input_stream=io.BytesIO(content[:end]),
+            content_type="application/octet-stream",
+            environ_overrides={"CONTENT_LENGTH": str(len(content))},
+        )
+        assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+        problem(upload(api, content[:end]), 422, "dataset_not_npz")
+    assert_nothing_is_left(app)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_storage_that_is_away_leaves_nothing(app: Flask, api: Api) -> None:
+    storage = Path(services(app).settings.data_folder) / "blobs"
+    shutil.rmtree(storage)
+    storage.write_text("no folder any more")
+    problem(upload(api, folders()), 503, "storage_unavailable")
+    assert_nothing_is_left(app)
 
 
 # Refusing: cases 1 to 8
@@ -306,6 +411,23 @@ def test_uploads_are_listed_newest_first_page_by_page(api: Api) -> None:
     made = [upload(api, npz(X + index)).json["id"] for index in range(3)]
     found = pages(api, "/v1/datasets", page_size=1)
     assert [one["id"] for page in found for one in page] == made[::-1]
+
+
+def test_an_upload_is_found_by_its_bytes(api: Api, make_api: Callable[..., Api]) -> None:
+    content = npz()
+    made = upload(api, content).json
+    upload(api, npz(X + 1))
+    for digest, found in ((hashlib.sha256(content).hexdigest(), [made]), ("0" * 64, [])):
+        query = {"digest": f"sha256:{digest}"}
+        assert api.get("/v1/datasets", query_string=query).json["items"] == found
+        assert make_api(project="other").get("/v1/datasets", query_string=query).json["items"] == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("digest", ["", "0" * 64, "sha256:" + "g" * 64, "sha256:0", "builtin:digits"])
+def test_a_digest_asked_for_has_the_form_of_one(api: Api, digest: str) -> None:
+    answer = api.get("/v1/datasets", query_string={"digest": digest})
+    assert problem(answer, 422, "invalid_value")["errors"][0]["pointer"] == "/digest"
 
 
 def test_a_built_in_data_set_is_described_but_not_removed(api: Api) -> None:

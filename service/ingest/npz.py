@@ -1,14 +1,8 @@
-"""An uploaded npz, checked before anything is kept.
-
-Headers are read before arrays, so that a file of 252 bytes that claims 4 terabytes costs nothing; and
-arrays are read in pieces, so that the API stays small however large the upload is.
-"""
+"""An uploaded npz: the headers of its arrays, then its labels, then every pixel."""
 
 import io
-import lzma
 import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,28 +12,11 @@ import numpy as np
 from numpy.lib import format as npy
 
 from schemas.datasets import Dataset, LabelClass
-from schemas.problems import ErrorItem, Invalid
+from service.ingest.archives import unpacked_limit
+from service.ingest.labels import MAX_LABEL, MAX_SIDE, class_warnings, require_classes, require_samples
+from service.ingest.refusals import refuse
 
-MAX_CLASSES = 10_000
-# Uncompressed, against what came over the wire: images seldom shrink to less than this.
-MAX_EXPANSION = 200
 _CHUNK_BYTES = 2**22
-_SIDES = 4096
-# What zipfile and its decompressors raise over bytes that are not what they should be.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    UnicodeDecodeError,
-)
-
-
-def refuse(code: str, detail: str, array: str = "") -> Invalid:
-    """The 422 over an upload; the pointer names the array."""
-    return Invalid(code, detail, errors=[ErrorItem(f"/{array}" if array else "", code, detail)])
 
 
 @dataclass(frozen=True)
@@ -58,7 +35,7 @@ class Header:
         return count * self.dtype.itemsize
 
 
-def describe_npz(file: Path, digest: str, name: str, max_bytes: int) -> Dataset:
+def describe_npz(archive: zipfile.ZipFile, file: Path, digest: str, name: str, max_bytes: int) -> Dataset:
     """What an uploaded npz holds.
 
     Args:
@@ -67,32 +44,20 @@ def describe_npz(file: Path, digest: str, name: str, max_bytes: int) -> Dataset:
     Raises:
         Invalid: a `dataset_...` code that says what is wrong.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return _describe(archive, file.stat().st_size, digest, name, max_bytes)
-    except _DAMAGE as error:
-        raise refuse("dataset_not_npz", "The file is not an npz archive, or a damaged one.") from error
-    except RuntimeError as error:
-        # zipfile's word for a password.
-        raise refuse("dataset_not_npz", "The archive is encrypted.") from error
-
-
-def _describe(archive: zipfile.ZipFile, size: int, digest: str, name: str, max_bytes: int) -> Dataset:
     members = {entry.filename: entry for entry in archive.infolist()}
     for array in ("x", "y"):
         if f"{array}.npy" not in members:
             raise refuse("dataset_length_mismatch", f"The npz has no array {array}.", array)
     headers = {array: _header(archive, members[f"{array}.npy"], array) for array in ("x", "y")}
     x, y = headers["x"], headers["y"]
-    if x.bytes + y.bytes > min(max_bytes, MAX_EXPANSION * size + 2**20):
+    if x.bytes + y.bytes > unpacked_limit(file, max_bytes):
         raise refuse("archive_too_large_uncompressed", "The arrays are too large uncompressed.")
     _check_images(x)
     _check_labels(y)
     if x.shape[0] != y.shape[0]:
         text = f"x has {x.shape[0]} images, y {y.shape[0]} labels."
         raise refuse("dataset_length_mismatch", text, "y")
-    if y.shape[0] < 2:
-        raise refuse("dataset_too_small", f"{y.shape[0]} images cannot be divided.", "x")
+    require_samples(y.shape[0], "x")
     classes = _classes(archive, y)
     _check_pixels(archive, x)
     return Dataset(
@@ -104,7 +69,7 @@ def _describe(archive: zipfile.ZipFile, size: int, digest: str, name: str, max_b
         samples=x.shape[0],
         classes=classes,
         dtype=str(x.dtype),
-        bytes=size,
+        bytes=file.stat().st_size,
         warnings=_warnings(classes, set(members) - {"x.npy", "y.npy"}),
     )
 
@@ -141,8 +106,8 @@ def _check_images(x: Header) -> None:
         raise refuse("dataset_shape_mismatch", text, "x")
     if any(side < 1 for side in x.shape[1:]):
         raise refuse("dataset_shape_mismatch", f"x has an empty side: {x.shape}.", "x")
-    if len(x.shape) > 2 and max(x.shape[1:3]) > _SIDES:
-        raise refuse("image_too_many_pixels", f"A side has more than {_SIDES} pixels.", "x")
+    if len(x.shape) > 2 and max(x.shape[1:3]) > MAX_SIDE:
+        raise refuse("image_too_many_pixels", f"A side has more than {MAX_SIDE} pixels.", "x")
 
 
 def _check_labels(y: Header) -> None:
@@ -171,13 +136,9 @@ def _classes(archive: zipfile.ZipFile, header: Header) -> tuple[LabelClass, ...]
         raise refuse("dataset_bad_labels", "A class name is no text.", "y") from error
     if header.dtype.kind in "ui":
         _check_numbers(names)
-    if len(names) == 1:
-        raise refuse("dataset_single_class", f"All labels are {names[0]}.", "y")
-    if len(names) > MAX_CLASSES:
-        text = f"{len(names)} classes; at most {MAX_CLASSES} are supported."
-        raise refuse("dataset_bad_labels", text, "y")
+    require_classes(names.tolist(), "y")
     texts = [name.decode("latin-1") if isinstance(name, bytes) else str(name) for name in names]
-    if any("\x00" in text or len(text) > 200 for text in texts):
+    if any("\x00" in text or len(text) > MAX_LABEL for text in texts):
         raise refuse("dataset_bad_labels", "A class name is too long, or holds a NUL.", "y")
     return tuple(LabelClass(text, int(count)) for text, count in zip(texts, counts, strict=True))
 
@@ -225,12 +186,8 @@ def _pieces(archive: zipfile.ZipFile, header: Header) -> Iterator[Any]:
 
 
 def _warnings(classes: tuple[LabelClass, ...], extra: set[str]) -> list[dict[str, Any]]:
-    found = []
+    found = class_warnings(classes)
     if extra:
         names = ", ".join(sorted(extra)[:5])
-        found.append({"code": "arrays_ignored", "detail": f"Only x and y are read, not {names}."})
-    counts = [one.count for one in classes]
-    if min(counts) * 10 < max(counts):
-        text = f"The classes have between {min(counts)} and {max(counts)} images."
-        found.append({"code": "classes_unbalanced", "detail": text})
+        found.insert(0, {"code": "arrays_ignored", "detail": f"Only x and y are read, not {names}."})
     return found
