@@ -11,6 +11,7 @@ from schemas.fields import (
     Integer,
     List,
     Nested,
+    Pattern,
     Sized,
     StrictSchema,
     String,
@@ -20,6 +21,8 @@ from schemas.pages import PageQuerySchema, page_of
 from schemas.problems import WarningSchema
 
 BUILTIN_PREFIX = "builtin:"
+# The form of a SHA-256.
+DIGEST = r"sha256:[0-9a-f]{64}"
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class LabelClassSchema(AnswerSchema):
 class DatasetSchema(AnswerSchema):
     id = String(required=True)
     name = String(required=True)
-    kind = String(required=True, metadata={"description": "npz, or builtin."})
+    kind = String(required=True, metadata={"description": "npz, zip or builtin."})
     digest = String(required=True, metadata={"description": "sha256:... of the uploaded bytes."})
     shape = List(Integer(), required=True, metadata={"description": "One image: height, width, channels."})
     samples = Integer(required=True)
@@ -123,7 +126,11 @@ class DatasetUploadQuerySchema(StrictSchema):
 
 
 class DatasetQuerySchema(PageQuerySchema):
-    pass
+    digest = String(
+        load_default=None,
+        validate=Pattern(DIGEST, "A digest is sha256: and 64 digits."),
+        metadata={"description": "Of the uploaded bytes."},
+    )
 
 
 DatasetPageSchema = page_of(DatasetSchema, "DatasetPage")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from schemas.problems import Message
 
@@ -174,6 +174,10 @@ class Timestamp(Coded, fields.AwareDateTime):
 
 class AnswerSchema(Schema):
     """What is answered. Open to more fields, so that adding one breaks no generated client."""
+
+    class Meta:
+        # Which is published as: there may be others.
+        unknown = EXCLUDE
 
 
 class StrictSchema(Schema):

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import INCLUDE
 
 from schemas.budget import BudgetFields
+from schemas.datasets import DIGEST
 from schemas.distributions import Value
 from schemas.fields import (
     Among,
@@ -143,8 +144,15 @@ class JobSchema(AnswerSchema):
         allow_none=True,
         metadata={"enum": [*[reason.value for reason in StopReason], None]},
     )
-    spec = Dict(required=True, metadata={"description": "As resolved: every default written out."})
-    spec_digest = String(required=True)
+    # The title keeps generated clients from giving two types one name: a request's JobSpec is another.
+    spec = Dict(
+        required=True,
+        metadata={"title": "ResolvedSpec", "description": "As resolved: every default written out."},
+    )
+    spec_digest = String(
+        required=True,
+        metadata={"description": "Of the spec without what no result depends on: see the recipe's page."},
+    )
     dataset_digest = String(required=True)
     progress = Nested(ProgressSchema, required=True)
     best = Nested(BestTrialSchema, required=True, allow_none=True)
@@ -184,6 +192,8 @@ class ValidationSchema(AnswerSchema):
 
     valid = Boolean(required=True)
     spec = Dict(required=True, allow_none=True)
+    spec_digest = String(required=True, allow_none=True)
+    dataset_digest = String(required=True, allow_none=True)
     space = Nested(SpaceSummarySchema, required=True, allow_none=True)
     estimate = Nested(EstimateSchema, required=True, allow_none=True)
     warnings = List(Nested(WarningSchema), required=True)
@@ -204,6 +214,14 @@ class JobQuerySchema(PageQuerySchema):
         load_default=None,
         validate=Sized(max=200),
         metadata={"description": "Part of the name."},
+    )
+    spec_digest = String(load_default=None, validate=Pattern(DIGEST, "A digest is sha256: and 64 digits."))
+    dataset_digest = String(
+        load_default=None,
+        validate=Pattern(
+            rf"{DIGEST}|builtin:[A-Za-z0-9_.:-]{{1,71}}",
+            "A digest is sha256: and 64 digits; that of a built-in data set begins with builtin:.",
+        ),
     )
 
 
@@ -246,6 +264,17 @@ class VerifiedSchema(AnswerSchema):
     difference = Number(required=True)
 
 
+class ModelFactsSchema(AnswerSchema):
+    """What the model that is handed out costs whoever uses it."""
+
+    parameters = Integer(required=True)
+    bytes = Integer(required=True, metadata={"description": "Of the file."})
+    prediction_seconds = Number(
+        required=True,
+        metadata={"description": "Median of predictions of one image each, on the worker that made it."},
+    )
+
+
 class BestSchema(AnswerSchema):
     """The result: the best trial, and the model that was made from it."""
 
@@ -267,6 +296,12 @@ class BestSchema(AnswerSchema):
         required=True,
         allow_none=True,
         metadata={"description": "model.keras loaded again and evaluated again on raw pixels."},
+    )
+    model = Nested(
+        ModelFactsSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null before the job finishes."},
     )
     refit = Boolean(required=True)
     artifacts = List(String(), required=True)

@@ -11,6 +11,7 @@ Problem                       any of them: status, code, title, detail, errors, 
 ├── UnsupportedMediaType  415
 ├── RangeNotSatisfiable   416
 ├── Invalid               422 understood, but it does not fit; `errors` points at each place
+├── TooManyRequests       429 later: `Retry-After` says when
 ├── InternalError         500
 ├── Unavailable           503 the database, the broker or the storage is away
 └── InsufficientStorage   507
@@ -107,6 +108,10 @@ class RangeNotSatisfiable(Problem):
 
 class Invalid(Problem):
     status, title = 422, "Does not fit"
+
+
+class TooManyRequests(Problem):
+    status, title = 429, "Too many requests"
 
 
 class InternalError(Problem):

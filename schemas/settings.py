@@ -37,6 +37,7 @@ class Settings:
     host: str = setting("127.0.0.1", "Address that the API listens on.")
     port: int = setting(8080, "Port that the API listens on; 0 takes a free one.")
     api_threads: int = setting(32, "Requests that the API answers at once.")
+    streams_per_key: int = setting(8, "Streams of events that one key may have open at once.")
     slots: int = setting(0, "Trials that a worker runs at once. 0: one a GPU, or else one a core.")
     lease_seconds: float = setting(20.0, "A trial is given to another after so long without a sign.")
     reconcile_seconds: float = setting(2.0, "Pause between two looks at what is late or lost.")

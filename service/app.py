@@ -14,13 +14,16 @@ from service import (
     context,
     datasets,
     errors,
+    events,
     health,
     jobs,
     openapi,
     searches,
     trials,
 )
+from service.charts import views as charts
 from service.context import Services
+from service.streams import Streams
 from store.blobs import BlobStore
 from store.database import Database
 from tasks.send import Sender
@@ -29,8 +32,10 @@ BLUEPRINTS = (
     jobs.blueprint,
     searches.blueprint,
     trials.blueprint,
+    events.blueprint,
     datasets.blueprint,
     artifacts.blueprint,
+    charts.blueprint,
     catalog.blueprint,
     health.info_blueprint,
     health.blueprint,
@@ -55,12 +60,14 @@ class NumberConverter(IntegerConverter):
 def create_app(settings: Settings) -> Flask:
     """The API. Opens nothing that outlives a fork."""
     app = Flask("tuneserve", static_folder=None)
+    waiting = BoundedSemaphore(max(1, settings.api_threads * 3 // 4))
     app.extensions[context.EXTENSION] = Services(
         settings=settings,
         database=Database(settings.database_url),
         blobs=BlobStore(settings.storage_url),
         send=Sender(settings),
-        waiting=BoundedSemaphore(max(1, settings.api_threads * 3 // 4)),
+        waiting=waiting,
+        streams=Streams(waiting, settings.api_threads, settings.streams_per_key),
     )
     app.url_map.converters.update(id=IdConverter, name=NameConverter, number=NumberConverter)
     app.json.sort_keys = False  # type: ignore[attr-defined]

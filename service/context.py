@@ -10,6 +10,7 @@ from flask import current_app, g
 from sqlalchemy.orm import Session
 
 from schemas.settings import Settings
+from service.streams import Streams
 from store.blobs import BlobStore
 from store.database import Database
 from store.keys import Key
@@ -28,6 +29,7 @@ class Services:
     send: Sender
     # Requests that may wait for a change at once: the rest of the threads are for those that do not.
     waiting: BoundedSemaphore
+    streams: Streams
 
 
 def services() -> Services:

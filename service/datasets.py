@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from flask import Response, jsonify, make_response, url_for
@@ -18,10 +19,10 @@ from schemas.datasets import (
 from schemas.pages import Page
 from service import context
 from service.bodies import Blueprint
-from service.ingest import describe_npz, refuse
+from service.ingest import ingested, refuse
 from service.jobs import next_link
 from service.transactions import digest_of, once, reads, writes
-from service.uploads import MULTIPART, OCTETS, Upload, received
+from service.uploads import MULTIPART, OCTETS, received
 from store import datasets
 from store.ids import new_id
 
@@ -47,14 +48,18 @@ _FORM = {
 @blueprint.response(HTTPStatus.CREATED, DatasetSchema)
 @blueprint.alt_response(HTTPStatus.OK, schema=DatasetSchema, description="Known already")
 def create(query: dict[str, Any]) -> Response:
-    """Upload an npz with `x` (N, H, W), (N, H, W, C) or (N, F), and `y` (N,), integers or names."""
+    """Upload an npz with `x` (N, H, W), (N, H, W, C) or (N, F), and `y` (N,), integers or names; or a zip
+    with a folder of images for each class."""
     with received() as upload:
         name = _name(query["name"] or upload.name)
-        limit = 8 * context.services().settings.max_upload_bytes
-        described = describe_npz(upload.file, upload.digest, name, limit)
-        with _stored(upload) as dataset_id:
-            found = replace(described, id=dataset_id)
-            return once(digest_of(upload.digest, name), lambda: _created(found))
+        settings = context.services().settings
+        limit, spare = 8 * settings.max_upload_bytes, settings.min_free_bytes
+        with (
+            ingested(upload.file, upload.digest, name, limit, spare) as found,
+            _stored(found.file) as dataset_id,
+        ):
+            described = replace(found.dataset, id=dataset_id)
+            return once(digest_of(upload.digest, name), lambda: _created(described))
 
 
 def _name(given: str | None) -> str:
@@ -65,7 +70,7 @@ def _name(given: str | None) -> str:
 
 
 @contextmanager
-def _stored(upload: Upload) -> Iterator[str]:
+def _stored(file: Path) -> Iterator[str]:
     """Puts the bytes under a new id; takes them away again if no row came to name them.
 
     Before the transaction, which would keep other writers waiting for as long as the bytes take; and before
@@ -73,7 +78,7 @@ def _stored(upload: Upload) -> Iterator[str]:
     """
     dataset_id, project = new_id("ds"), context.project()
     path = datasets.blob_path(project, dataset_id)
-    context.services().blobs.put(path, upload.file)
+    context.services().blobs.put(path, file)
     try:
         yield dataset_id
     finally:
@@ -97,7 +102,7 @@ def _created(described: Dataset) -> Response:
 def index(query: dict[str, Any]) -> tuple[Page[Dataset], int, dict[str, str]]:
     """List uploads, newest first."""
     size, token = query["page_size"], query["page_token"]
-    found = datasets.page(context.session(), context.project(), size, token)
+    found = datasets.page(context.session(), context.project(), size, token, query["digest"])
     return found, HTTPStatus.OK, next_link(found)
 
 

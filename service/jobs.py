@@ -1,7 +1,7 @@
 """`/v1/jobs`: post a recipe with open values, follow it, get what came out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -17,8 +17,9 @@ from schemas.jobs import (
     JobSchema,
     ValidationSchema,
 )
+from schemas.logs import logger
 from schemas.pages import Page
-from schemas.problems import MEDIA_TYPE, Conflict, Invalid, ProblemSchema
+from schemas.problems import MEDIA_TYPE, Conflict, Invalid, ProblemSchema, Unavailable
 from schemas.specs import JobSpec, JobSpecSchema, load_spec
 from service import context
 from service.bodies import Blueprint, read_json
@@ -26,6 +27,8 @@ from service.checking import dataset_of, priced, summary
 from service.transactions import reads, writes
 from store import artifacts, jobs, trials
 from store.jobs import Filters
+
+_log = logger(__name__)
 
 blueprint = Blueprint("jobs", __name__, description="Searches for the best hyperparameters.")
 
@@ -64,14 +67,17 @@ def validate() -> dict[str, Any]:
     """Check a spec and price it, without making a job."""
     try:
         spec = load_spec(read_json(request))
-        estimated, warnings = priced(spec, dataset_of(spec))
+        dataset = dataset_of(spec)
+        estimated, warnings = priced(spec, dataset)
     except Invalid as problem:
-        nothing: dict[str, Any] = {"spec": None, "space": None, "estimate": None, "warnings": []}
-        return {"valid": False, "errors": problem.errors, **nothing}
+        nothing = dict.fromkeys(("spec", "spec_digest", "dataset_digest", "space", "estimate"))
+        return {"valid": False, "errors": problem.errors, "warnings": [], **nothing}
     return {
         "valid": True,
         "errors": [],
         "spec": spec.resolved,
+        "spec_digest": spec.digest,
+        "dataset_digest": dataset.digest,
         "space": summary(spec),
         "estimate": asdict(estimated),
         "warnings": warnings,
@@ -97,10 +103,33 @@ def get(query: dict[str, Any], job_id: str) -> Any:
     """Status, progress and the best trial so far; `ETag` and `If-None-Match` make polling cheap."""
     revision = _awaited(job_id, query["wait"])
     if _is_known(revision):
-        return make_response("", HTTPStatus.NOT_MODIFIED, _headers(revision))
+        return make_response("", HTTPStatus.NOT_MODIFIED, polling(revision))
     with context.reading() as session:
         job = jobs.get(session, context.project(), job_id)
-    return job, HTTPStatus.OK, _headers(job.revision)
+    return job, HTTPStatus.OK, polling(job.revision)
+
+
+@blueprint.route("/v1/jobs/<id:job_id>", methods=["DELETE"])
+@writes
+@blueprint.response(HTTPStatus.NO_CONTENT)
+@blueprint.alt_response(
+    HTTPStatus.CONFLICT, schema=ProblemSchema, content_type=MEDIA_TYPE, description="It has not ended"
+)
+def delete(job_id: str) -> None:
+    """Remove a job that has ended, with its trials and its artefacts."""
+    paths = jobs.remove(context.session(), context.project(), job_id)
+    context.after_commit(_drop, job_id, paths)
+
+
+def _drop(job_id: str, paths: Sequence[str]) -> None:
+    """The job is gone, whatever the storage says now: what stays there is for the operator to see."""
+    left = list(paths)
+    try:
+        while left:
+            context.services().blobs.delete(left[-1])
+            left.pop()
+    except Unavailable as error:
+        _log.warning("blobs of a deleted job are left", job=job_id, paths=left, error=str(error))
 
 
 @blueprint.route("/v1/jobs/<id:job_id>/best", methods=["GET"])
@@ -130,6 +159,7 @@ def best(job_id: str) -> dict[str, Any]:
         "validation": _validation_metrics(trial.metrics),
         "test": result.get("test"),
         "verified": result.get("verified"),
+        "model": result.get("model"),
         "refit": result.get("refit", False),
         "artifacts": names,
         "reproducibility": result.get("reproducibility", _reproducibility(job)),
@@ -162,10 +192,11 @@ def _reproducibility(job: Job) -> dict[str, Any]:
 def where(job: Job) -> dict[str, str]:
     """Headers that say where a job is to be followed."""
     location = url_for("jobs.get", job_id=job.id)
-    return {"Location": location, **_headers(job.revision)}
+    return {"Location": location, **polling(job.revision)}
 
 
-def _headers(revision: int) -> dict[str, str]:
+def polling(revision: int) -> dict[str, str]:
+    """Headers that say which revision an answer is of, and when to ask again."""
     return {"ETag": f'"{revision}"', "Retry-After": _POLL_SECONDS, "Cache-Control": "no-cache"}
 
 
@@ -183,7 +214,8 @@ def _awaited(job_id: str, seconds: int) -> int:
     try:
         until = time.monotonic() + seconds
         while _is_known(revision) and time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS)
+            if context.services().streams.stopping.wait(_LOOK_SECONDS):
+                break
             revision = _revision(job_id)
     finally:
         waiting.release()

@@ -11,6 +11,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import fields, validate
 
 from schemas.distributions import SAMPLINGS
+from schemas.events import SCHEMAS
 from schemas.fields import Except, Pattern
 from schemas.models.layers import MAX_ENTRIES, LayerList
 from schemas.problems import MEDIA_TYPE, ProblemSchema
@@ -75,6 +76,8 @@ def document(app: Flask, blueprints: tuple[Any, ...]) -> Api:
     for function in _ATTRIBUTES:
         api.ma_plugin.converter.add_attribute_function(function)
     api.spec.components.schema("When", _CONDITIONS)
+    for kind, schema in SCHEMAS.items():
+        api.spec.components.schema(f"{kind.capitalize()}Event", schema=schema)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     _name_operations(app, api)

@@ -14,7 +14,7 @@ from schemas.specs import load_spec
 from service import context
 from service.bodies import Blueprint, read_json
 from service.checking import dataset_of
-from service.jobs import accepted, where
+from service.jobs import accepted, polling, where
 from service.transactions import writes
 from store import jobs, searches
 
@@ -64,7 +64,8 @@ def change(changes: dict[str, Any], job_id: str) -> tuple[Job, int, dict[str, st
         jobs.describe(context.session(), job.id, load_spec({**job.spec, **changes}))
     if budget is not None:
         _change_budget(_existing(job_id), budget)
-    return jobs.get(context.session(), context.project(), job.id), HTTPStatus.OK, {}
+    job = _existing(job.id)
+    return job, HTTPStatus.OK, polling(job.revision)
 
 
 def _change_budget(job: Job, budget: Mapping[str, Any]) -> None:

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from schemas.distributions import Value
 from schemas.states import JobState, TrialState
 from schemas.trials import FULL, Effort, Epoch
-from store import curves, leases, trials, turns
+from store import curves, events, leases, trials, turns
 from store.database import clock
-from store.leases import Lease, updated
+from store.leases import Lease, LeaseLost, updated
 from store.tables import TrialRow
 
 # A trial whose worker was lost so often is not tried again: it may be what kills them.
@@ -77,6 +77,7 @@ def claim(session: Session, job_id: str, number: int, worker: str, seconds: floa
     if not taken:
         return None
     trials.touch_job(session, job_id)
+    events.trials(session, job_id, TrialRow.number == number)
     turns.taken(session, job_id)
     row = trials.row_of(session, job_id, number)
     curves.cut(session, job_id, number, row.checkpoint_fold or 0, row.checkpoint_epoch or 0)
@@ -103,11 +104,11 @@ def report(session: Session, lease: Lease, epoch: Epoch, seconds: float, device:
     Args:
         device: that the trial runs on: its seconds there count from now.
     """
-    trials.touch_job(session, lease.job_id)
+    revision = trials.touch_job(session, lease.job_id)
     leases.changed(session, lease, device=device)
     assert lease.number is not None
     stop = renew(session, lease, seconds)
-    curves.add(session, lease.job_id, lease.number, [epoch])
+    curves.add(session, lease.job_id, lease.number, [epoch], revision)
     return stop
 
 
@@ -119,9 +120,10 @@ def complete(session: Session, lease: Lease, outcome: Outcome) -> str | None:
     """
     trials.touch_job(session, lease.job_id)
     before = _checkpoint(session, lease)
-    leases.changed(
+    _moved(
         session,
         lease,
+        None,
         state=outcome.state,
         score=outcome.score,
         best_epoch=outcome.best_epoch,
@@ -158,7 +160,8 @@ def put_back(session: Session, lease: Lease, checkpoint: str | None, fold: int, 
     trials.touch_job(session, lease.job_id)
     before = _checkpoint(session, lease)
     kept = {"checkpoint": checkpoint, "checkpoint_fold": fold, "checkpoint_epoch": epoch}
-    leases.changed(session, lease, **_waiting(TrialRow.stop), **(kept if checkpoint else {}))
+    waiting = {**_waiting(TrialRow.stop), **(kept if checkpoint else {})}
+    _moved(session, lease, trials.PAUSED, **waiting)
     return before if checkpoint else None
 
 
@@ -171,11 +174,21 @@ def begin_anew(session: Session, lease: Lease, seconds: float) -> str | None:
         LeaseLost: the trial is somebody else's by now.
     """
     assert lease.number is not None
+    trials.touch_job(session, lease.job_id)
     leases.renew(session, lease, seconds)
     before = _checkpoint(session, lease)
-    leases.changed(session, lease, checkpoint=None, checkpoint_fold=None, checkpoint_epoch=None)
+    nothing = {"checkpoint": None, "checkpoint_fold": None, "checkpoint_epoch": None}
+    _moved(session, lease, events.BEGUN_ANEW, **nothing)
     curves.cut(session, lease.job_id, lease.number, 0, 0)
     return before
+
+
+def _moved(session: Session, lease: Lease, reason: str | None, **values: Any) -> None:
+    """Writes as the owner, and notes what has become of the trial; or raises `LeaseLost`."""
+    if not events.moved(
+        session, lease.job_id, update(TrialRow).where(*lease.owns()).values(**values), reason
+    ):
+        raise LeaseLost(f"{lease.job_id} {lease.number}")
 
 
 def _checkpoint(session: Session, lease: Lease) -> str | None:
@@ -197,7 +210,7 @@ def lose(session: Session, lease: Lease, code: str, message: str) -> str | None:
         return complete(session, lease, failed)
     # Sent again by reconcile, which gives what is away time to come back.
     values = {**_waiting(TrialRow.stop), "sent_at": clock(), "losses": TrialRow.losses + 1}
-    leases.changed(session, lease, **values)
+    _moved(session, lease, code, **values)
     return None
 
 
@@ -207,7 +220,8 @@ def hand_back_all(session: Session, worker: str) -> list[tuple[str, int]]:
     keys = session.execute(select(TrialRow.job_id, TrialRow.number).where(*mine)).all()
     for job_id in sorted({job_id for job_id, _ in keys}):
         trials.touch_job(session, job_id)
-    updated(session, update(TrialRow).where(*mine).values(**_waiting(TrialRow.stop)))
+        back = update(TrialRow).where(*mine, TrialRow.job_id == job_id).values(**_waiting(TrialRow.stop))
+        events.moved(session, job_id, back, events.HANDED_BACK)
     return [(job_id, number) for job_id, number in keys]
 
 
@@ -232,16 +246,12 @@ def release(session: Session, job_id: str, number: int) -> None:
         "message": f"The worker was lost {MAX_LOSSES} times while it ran this trial.",
     }
     ended = {"end_time": clock(), "lease_expires_at": None}
-    updated(
-        session,
-        update(TrialRow)
-        .where(*lost, TrialRow.losses + 1 >= MAX_LOSSES, or_(TrialRow.stop.is_(None), trials.pausing()))
-        .values(state=TrialState.FAILED, error=poison, losses=TrialRow.losses + 1, **ended),
-    )
-    updated(
-        session,
-        update(TrialRow).where(*lost).values(losses=TrialRow.losses + 1, **_waiting(TrialRow.stop)),
-    )
+    once_more = TrialRow.losses + 1
+    worn = (*lost, once_more >= MAX_LOSSES, or_(TrialRow.stop.is_(None), trials.pausing()))
+    failed = {"state": TrialState.FAILED, "error": poison, "losses": once_more, **ended}
+    events.moved(session, job_id, update(TrialRow).where(*worn).values(**failed), events.LOST)
+    waiting = {"losses": once_more, **_waiting(TrialRow.stop)}
+    events.moved(session, job_id, update(TrialRow).where(*lost).values(**waiting), events.LOST)
 
 
 def _waiting(stop: Any) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from schemas.trials import Epoch
 from store.tables import EpochRow, TrialRow
 
 
-def add(session: Session, job_id: str, number: int, epochs: Iterable[Epoch]) -> None:
+def add(session: Session, job_id: str, number: int, epochs: Iterable[Epoch], revision: int) -> None:
+    """Writes epochs down, at the revision to which the job was moved for them."""
     session.add_all(
         EpochRow(
             job_id=job_id,
@@ -20,6 +21,7 @@ def add(session: Session, job_id: str, number: int, epochs: Iterable[Epoch]) -> 
             seconds=epoch.seconds,
             learning_rate=epoch.learning_rate,
             metrics=dict(epoch.metrics),
+            revision=revision,
         )
         for epoch in epochs
     )

@@ -74,10 +74,14 @@ def not_found(dataset_id: str) -> NotFound:
     return NotFound("dataset_not_found", f"There is no data set {dataset_id}.{hint}")
 
 
-def page(session: Session, project: str, size: int, token: str | None) -> Page[Dataset]:
+def page(
+    session: Session, project: str, size: int, token: str | None, digest: str | None = None
+) -> Page[Dataset]:
     """A page of the project's uploads, newest first."""
-    query = select(DatasetRow).where(DatasetRow.project == project).order_by(DatasetRow.id.desc())
-    found = paged(session, query, size, token)
+    query = select(DatasetRow).where(DatasetRow.project == project)
+    if digest is not None:
+        query = query.where(DatasetRow.digest == digest)
+    found = paged(session, query.order_by(DatasetRow.id.desc()), size, token)
     return Page([_dataset(row) for row in found.items], found.next_page_token)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, case, func, or_, select, update
+from sqlalchemy import Select, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from schemas.datasets import Dataset
@@ -16,7 +16,7 @@ from schemas.problems import Conflict, NotFound
 from schemas.specs import JobSpec
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import INFEASIBLE, Trial
-from store import curves, leases, trials, turns
+from store import curves, events, leases, trials, turns
 from store.database import clock
 from store.ids import new_id
 from store.leases import Lease, updated
@@ -51,6 +51,7 @@ def create(
     )
     session.add(row)
     session.flush()
+    events.job(session, row.id)
     turns.join(session, row.id)
     return _job(session, row)
 
@@ -94,6 +95,8 @@ class Filters:
     created_after: datetime | None = None
     created_before: datetime | None = None
     q: str | None = None
+    spec_digest: str | None = None
+    dataset_digest: str | None = None
 
 
 def page(session: Session, project: str, filters: Filters, size: int, token: str | None) -> Page[Job]:
@@ -111,6 +114,10 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
         query = query.where(JobRow.labels[key].as_string() == value)
     if filters.dataset is not None:
         query = query.where(JobRow.dataset == filters.dataset)
+    if filters.spec_digest is not None:
+        query = query.where(JobRow.spec_digest == filters.spec_digest)
+    if filters.dataset_digest is not None:
+        query = query.where(JobRow.dataset_digest == filters.dataset_digest)
     if filters.created_after is not None:
         query = query.where(JobRow.create_time > filters.created_after)
     if filters.created_before is not None:
@@ -148,6 +155,28 @@ def cancel(session: Session, project: str, job_id: str) -> Job:
     return get(session, project, job_id)
 
 
+def remove(session: Session, project: str, job_id: str) -> list[str]:
+    """Deletes a job that has ended, with all that it knows; says which blobs nothing names any more.
+
+    Raises:
+        NotFound: there is none in this project.
+        Conflict: `job_not_ended`.
+    """
+    hold(session, job_id)
+    row = _row(session, project, job_id)
+    if not JobState(row.state).is_terminal:
+        raise Conflict("job_not_ended", f"The job is {row.state}: cancel it first.")
+    mine = TrialRow.job_id == job_id
+    # Of a job that failed: what runs still leaves blobs.
+    running = select(TrialRow.number).where(mine, TrialRow.state == TrialState.RUNNING)
+    if session.scalar(running.limit(1)) is not None:
+        raise Conflict("job_not_ended", "Trials of the job are still stopping; try again in a moment.")
+    kept = session.execute(select(TrialRow.weights, TrialRow.checkpoint).where(mine)).all()
+    named = session.scalars(select(ArtifactRow.path).where(ArtifactRow.job_id == job_id)).all()
+    session.execute(delete(JobRow).where(JobRow.id == job_id))
+    return [*named, *(path for paths in kept for path in paths if path)]
+
+
 def settle_cancelled(session: Session, job_id: str) -> bool:
     """Makes a cancelling job cancelled once nothing of it runs any more."""
     busy = select(TrialRow.number).where(TrialRow.job_id == job_id, trials.in_flight())
@@ -169,7 +198,10 @@ def move(
         .where(JobRow.id == job_id, JobRow.state.in_(only_from or JobState.sources(target)))
         .values(state=target, revision=JobRow.revision + 1, **changes)
     )
-    return updated(session, statement) == 1
+    if not updated(session, statement):
+        return False
+    events.job(session, job_id)
+    return True
 
 
 def state(session: Session, job_id: str) -> JobState | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from store.database import clock
@@ -64,21 +64,25 @@ def check(session: Session, text: str) -> Key | None:
     parts = _KEY.fullmatch(text)
     if parts is None:
         return None
-    row = session.scalar(
-        select(KeyRow).where(
-            KeyRow.id == parts[1],
-            KeyRow.revoke_time.is_(None),
-            or_(KeyRow.expire_time.is_(None), KeyRow.expire_time > clock()),
-        )
-    )
+    row = session.scalar(select(KeyRow).where(KeyRow.id == parts[1], *_good()))
     # Compared in either case, so that the time taken tells nothing about which ids there are.
     known = row.digest if row is not None else _digest("")
     matches = hmac.compare_digest(known, _digest(parts[2]))
     return _key(row) if row is not None and matches else None
 
 
+def is_good(session: Session, key_id: str) -> bool:
+    """Whether a key that was good has neither expired nor been revoked since."""
+    row = session.scalar(select(KeyRow).where(KeyRow.id == key_id, *_good()))
+    return row is not None
+
+
 def every(session: Session) -> list[Key]:
     return [_key(row) for row in session.scalars(select(KeyRow).order_by(KeyRow.create_time))]
+
+
+def _good() -> list[ColumnElement[bool]]:
+    return [KeyRow.revoke_time.is_(None), or_(KeyRow.expire_time.is_(None), KeyRow.expire_time > clock())]
 
 
 def revoke(session: Session, key_id: str) -> bool:

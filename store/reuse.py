@@ -7,9 +7,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from schemas.states import TrialState
-from store import curves
+from store import curves, events, trials
 from store.database import clock
-from store.leases import updated
 from store.tables import JobRow, TrialRow
 
 
@@ -32,6 +31,8 @@ def take(session: Session, job_id: str, number: int, source: TrialRow) -> None:
     ended = {"state": TrialState.COMPLETED, "start_time": clock(), "end_time": clock()}
     reused = {"job": source.job_id, "trial": source.number}
     values = {name: getattr(source, name) for name in copied}
-    if updated(session, update(TrialRow).where(*mine).values(**ended, **values, reused=reused)):
+    revision = trials.touch_job(session, job_id)
+    taken = update(TrialRow).where(*mine).values(**ended, **values, reused=reused)
+    if events.moved(session, job_id, taken, events.REUSED):
         epochs = curves.of(session, source.job_id, [source.number])[source.number]
-        curves.add(session, job_id, number, epochs)
+        curves.add(session, job_id, number, epochs, revision)

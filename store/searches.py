@@ -14,7 +14,7 @@ from schemas.problems import Conflict
 from schemas.specs import JobSpec
 from schemas.states import JobState, StopReason
 from schemas.trials import Trial
-from store import curves, jobs, trials, turns
+from store import curves, events, jobs, trials, turns
 from store.database import clock
 from store.leases import updated
 from store.tables import MAX_FAULTS, JobRow, TrialRow
@@ -108,6 +108,7 @@ def end(session: Session, job_id: str, reason: StopReason) -> None:
         mine.append(JobRow.deadline < clock())
     ended = update(JobRow).where(*mine).values(stop_reason=reason, revision=JobRow.revision + 1)
     if updated(session, ended):
+        events.job(session, job_id)
         trials.stop_all(session, job_id, reason)
 
 
@@ -182,6 +183,7 @@ def change_budget(session: Session, job_id: str, spec: JobSpec) -> None:
     if now.is_terminal:
         _reopen(row)
         session.flush()
+        events.job(session, job_id)
         trials.revive(session, job_id)
         turns.join(session, job_id)
     session.flush()

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     MetaData,
     String,
     Text,
@@ -58,7 +59,11 @@ MAX_FAULTS = 3
 
 class JobRow(Leased, Table):
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_project_id", "project", "id"), Index("ix_jobs_state", "state"))
+    __table_args__ = (
+        Index("ix_jobs_project_id", "project", "id"),
+        Index("ix_jobs_state", "state"),
+        Index("ix_jobs_project_spec_digest", "project", "spec_digest", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     project: Mapped[str] = mapped_column(String(100))
@@ -139,6 +144,7 @@ class EpochRow(Table):
     __tablename__ = "epochs"
     __table_args__ = (
         ForeignKeyConstraint(["job_id", "number"], ["trials.job_id", "trials.number"], ondelete="CASCADE"),
+        Index("ix_epochs_revision", "job_id", "revision", "number", "fold", "epoch"),
     )
 
     job_id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -148,6 +154,23 @@ class EpochRow(Table):
     seconds: Mapped[float]
     learning_rate: Mapped[float]
     metrics: Mapped[dict[str, Any]]
+    revision: Mapped[int | None]  # the job's, when it was reported
+
+
+class EventRow(Table):
+    """A change of state of a job, or of one of its trials: see `store.events`."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_revision", "job_id", "revision", "id"),)
+
+    # Numbered by the database, in the order of writing. SQLite does so only with its own type of integer.
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    revision: Mapped[int]  # the job's, with this change
+    number: Mapped[int | None]  # of the trial; NULL for the job itself
+    state: Mapped[str] = mapped_column(String(20))
+    data: Mapped[dict[str, Any]]
+    time: Mapped[datetime] = mapped_column(default=clock())
 
 
 class DatasetRow(Table):

@@ -11,7 +11,7 @@ from schemas.pages import Page
 from schemas.problems import Conflict, NotFound
 from schemas.states import JobState, StopReason, TrialState
 from schemas.trials import Effort, Suggestion, Trial
-from store import curves, turns
+from store import curves, events, turns
 from store.database import clock, seconds_between
 from store.leases import updated
 from store.pages import paged
@@ -24,7 +24,7 @@ PAUSED = "paused"
 def create(
     session: Session, job_id: str, first: int, found: Sequence[Suggestion], keys: Sequence[str | None] = ()
 ) -> None:
-    """Inserts trials numbered from ``first``.
+    """Inserts trials numbered from ``first``; moves the job's revision.
 
     Args:
         keys: of the cache, of each.
@@ -32,6 +32,7 @@ def create(
     Raises:
         sqlalchemy.exc.IntegrityError: another plan was faster.
     """
+    touch_job(session, job_id)
     session.add_all(
         TrialRow(
             job_id=job_id,
@@ -46,7 +47,7 @@ def create(
         )
         for index, one in enumerate(found)
     )
-    session.flush()
+    events.trials(session, job_id, TrialRow.number >= first)
     turns.limit_credit(session, job_id)
 
 
@@ -81,18 +82,16 @@ def revive(session: Session, job_id: str) -> None:
     )
     waiting = {"state": TrialState.PENDING, "stop": None, "end_time": None, "sent_at": 0.0}
     used = {"used_seconds": lasted(), "start_time": None}
-    updated(session, update(TrialRow).where(*dropped).values(**waiting, **used))
+    again = update(TrialRow).where(*dropped).values(**waiting, **used)
+    events.moved(session, job_id, again, events.EXTENDED)
 
 
 def stop_all(session: Session, job_id: str, reason: str) -> None:
     """Tells every trial of a job to stop: waiting ones at once, running ones by a flag."""
     mine = TrialRow.job_id == job_id
-    updated(
-        session,
-        update(TrialRow)
-        .where(mine, TrialRow.state == TrialState.PENDING)
-        .values(state=TrialState.CANCELLED, stop=reason, end_time=clock()),
-    )
+    dropped = {"state": TrialState.CANCELLED, "stop": reason, "end_time": clock()}
+    waiting = (mine, TrialRow.state == TrialState.PENDING)
+    events.moved(session, job_id, update(TrialRow).where(*waiting).values(**dropped))
     running = (mine, TrialRow.state == TrialState.RUNNING, or_(TrialRow.stop.is_(None), pausing()))
     updated(session, update(TrialRow).where(*running).values(stop=reason))
 
@@ -125,13 +124,14 @@ def cancel(session: Session, job_id: str, number: int) -> Trial:
     row = row_of(session, job_id, number)
     if TrialState(row.state).is_terminal and row.state != TrialState.CANCELLED:
         raise Conflict("trial_ended", f"Trial {number} is {row.state} already.")
-    free = or_(TrialRow.stop.is_(None), pausing())
-    mine = [TrialRow.job_id == job_id, TrialRow.number == number, free]
-    dropped = {"state": TrialState.CANCELLED, "stop": CANCELLED, "end_time": clock()}
-    waiting = update(TrialRow).where(*mine, TrialRow.state == TrialState.PENDING).values(**dropped)
-    running = update(TrialRow).where(*mine, TrialRow.state == TrialState.RUNNING).values(stop=CANCELLED)
-    if updated(session, waiting) + updated(session, running):
+    mine = [TrialRow.job_id == job_id, TrialRow.number == number]
+    if not TrialState(row.state).is_terminal and row.stop in (None, PAUSED):
         touch_job(session, job_id)
+        dropped = {"state": TrialState.CANCELLED, "stop": CANCELLED, "end_time": clock()}
+        waiting = update(TrialRow).where(*mine, TrialRow.state == TrialState.PENDING)
+        events.moved(session, job_id, waiting.values(**dropped))
+        running = update(TrialRow).where(*mine, TrialRow.state == TrialState.RUNNING)
+        updated(session, running.values(stop=CANCELLED))
     session.expire_all()
     return get(session, job_id, number)
 
@@ -240,13 +240,15 @@ def family(session: Session, job_id: str) -> dict[int, Kin]:
     }
 
 
-def touch_job(session: Session, job_id: str) -> None:
-    """Moves the job's revision, for something that clients can see changes.
+def touch_job(session: Session, job_id: str) -> int:
+    """Moves the job's revision, for something that clients can see changes; says what it is now.
 
     Before the trial's own row is written: whoever locks rows of both tables locks the job's first, or two
     of them could wait for each other for ever (PostgreSQL).
     """
-    updated(session, update(JobRow).where(JobRow.id == job_id).values(revision=JobRow.revision + 1))
+    moved = update(JobRow).where(JobRow.id == job_id).values(revision=JobRow.revision + 1)
+    options = {"synchronize_session": False}
+    return int(session.scalar(moved.returning(JobRow.revision), execution_options=options) or 0)
 
 
 def lock_job(session: Session, job_id: str) -> None:

@@ -137,6 +137,7 @@ def _result(best: Trial, done: "Finished") -> dict[str, Any]:
         "trial": best.number,
         "test": done.test,
         "verified": done.verified,
+        "model": asdict(done.model),
         "refit": done.refit,
         "backbone": asdict(done.backbone),
         "reproducibility": done.reproducibility,

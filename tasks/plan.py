@@ -111,7 +111,6 @@ def _start(session: Session, work: Work, spec: JobSpec, suggestions: Sequence[Su
     first = len(work.trials)
     keys = [_cache_key(spec, work, one, engine()) for one in suggestions]
     trials.create(session, work.id, first, suggestions, keys)
-    trials.touch_job(session, work.id)
     found = {
         number: reuse.find(session, work.project, key)
         for number, key in enumerate(keys, start=first)

@@ -1,7 +1,8 @@
 """The end of a job: the best configuration as a model that is handed out, with proof of its score."""
 
-import csv
 import json
+import statistics
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from schemas import trial_tables
 from schemas.artifacts import MODEL, REPRODUCE, TRIALS
 from schemas.specs import JobSpec
+from schemas.trial_tables import Columns
 from schemas.trials import Trial
 from tuning import models, training
 from tuning.data import Array, Arrays, Indices, divide
+from tuning.devices import for_prediction
 from tuning.models import Materials
 from tuning.preprocessing import Preparation
 from tuning.training import Reporter, Share, Trainee
@@ -24,10 +28,12 @@ from tuning.versions import versions
 
 MEDIA_TYPES = {
     MODEL: "application/zip",
-    TRIALS: "text/csv",
+    TRIALS: trial_tables.MEDIA_TYPE,
     REPRODUCE: "application/json",
 }
 CLASS_NAMES = "class_names.json"
+# Predictions that are timed, at most for so long together; and those before, in which things warm up.
+TIMED, TIMED_SECONDS, WARM_UP = 20, 1.0, 3
 
 
 Metrics = Mapping[str, float | None]
@@ -51,11 +57,21 @@ class Backbone:
 
 
 @dataclass(frozen=True)
+class ModelFacts:
+    """What the model costs whoever uses it: ``prediction_seconds`` is for one image, on this machine."""
+
+    parameters: int
+    bytes: int
+    prediction_seconds: float
+
+
+@dataclass(frozen=True)
 class Finished:
     """``test`` and ``verified`` are None when the spec keeps no test share."""
 
     test: Metrics | None
     verified: Mapping[str, float] | None
+    model: ModelFacts
     refit: bool
     backbone: Backbone
     reproducibility: Mapping[str, Any]
@@ -98,12 +114,15 @@ def finish(
     names = training.metric_names(recipe.training, spec.objective)
     measured = training.evaluate(model, test, names) if len(test.y) else None
     _export(model, arrays.class_names, folder / MODEL)
-    verified = _verify(folder / MODEL, test, measured)
+    loaded = keras.saving.load_model(folder / MODEL, compile=False, safe_mode=True)
+    verified = _verify(loaded, test, measured)
+    facts = _facts(loaded, folder / MODEL, arrays.x[seen[:1]])
     reproducibility = {**_reproducibility(spec, dataset_digest), "refit_epoch": epoch if refit else None}
     _write_trials(trials, folder / TRIALS)
     _write_reproduce(spec, best, folds, reproducibility, folder / REPRODUCE)
     files = [folder / name for name in (MODEL, TRIALS, REPRODUCE)]
-    return Finished(measured, verified, refit, Backbone.of(trained.net), reproducibility, files)
+    backbone = Backbone.of(trained.net)
+    return Finished(measured, verified, facts, refit, backbone, reproducibility, files)
 
 
 def _trained(trained: Trainee, best: Trial, share: Share, weights: Path | None, reporter: Reporter) -> int:
@@ -126,9 +145,12 @@ def _export(model: keras.Model, class_names: Sequence[str], file: Path) -> None:
         archive.writestr(CLASS_NAMES, json.dumps(list(class_names), ensure_ascii=False))
 
 
-def _verify(file: Path, test: Share, measured: Metrics | None) -> dict[str, float] | None:
-    """Loads what is about to be handed out, and evaluates it again."""
-    loaded = keras.saving.load_model(file, compile=False, safe_mode=True)
+def _verify(loaded: keras.Model, test: Share, measured: Metrics | None) -> dict[str, float] | None:
+    """Evaluates again what is about to be handed out.
+
+    Args:
+        loaded: from its file.
+    """
     if measured is None:
         return None
     again, before = training.evaluate(loaded, test)["accuracy"], measured["accuracy"]
@@ -139,6 +161,25 @@ def _verify(file: Path, test: Share, measured: Metrics | None) -> dict[str, floa
     if difference > 0.5 / len(test.y):
         raise VerificationFailed(f"the saved model's accuracy differs by {difference:.4f}")
     return {"accuracy": again, "difference": difference}
+
+
+def _facts(loaded: keras.Model, file: Path, image: Array) -> ModelFacts:
+    """Args: image: (1, ...), as uploaded."""
+    seconds = _prediction_seconds(loaded, image)
+    return ModelFacts(int(loaded.count_params()), file.stat().st_size, seconds)
+
+
+def _prediction_seconds(model: keras.Model, image: Array) -> float:
+    """The median over single predictions by the compiled model, without what `predict` does around them."""
+    for_prediction(model)
+    for _ in range(WARM_UP):
+        model.predict_on_batch(image)
+    times: list[float] = []
+    while len(times) < TIMED and sum(times) < TIMED_SECONDS:
+        begin = time.perf_counter()
+        model.predict_on_batch(image)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
 
 
 def _reproducibility(spec: JobSpec, dataset_digest: str) -> dict[str, Any]:
@@ -179,16 +220,6 @@ def _split(folds: Sequence[Indices]) -> dict[str, Any]:
 
 def _write_trials(trials: Sequence[Trial], file: Path) -> None:
     """One line a trial, a column for every hyperparameter and metric."""
-    values = sorted({name for trial in trials for name in trial.hyperparameters})
-    metrics = sorted({name for trial in trials for name in trial.metrics})
-    fixed = ["number", "state", "attempt", "score", "deviation", "best_epoch", "parameters", "seconds"]
-    with file.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow([*fixed, *values, *metrics, "error"])
-        for trial in trials:
-            writer.writerow(
-                [getattr(trial, name) for name in fixed]
-                + [trial.hyperparameters.get(name) for name in values]
-                + [trial.metrics.get(name) for name in metrics]
-                + [trial.error["code"] if trial.error else None]
-            )
+    columns = Columns.of(trials)
+    text = trial_tables.header(columns) + trial_tables.body(trials, columns)
+    file.write_text(text, encoding="utf-8", newline="")

@@ -36,6 +36,7 @@ PROTECTED = [
     ("POST", "/v1/jobs/job_x:resume"),
     ("POST", "/v1/jobs/job_x:clone"),
     ("GET", "/v1/jobs/job_x/best"),
+    ("GET", "/v1/jobs/job_x/events"),
     ("GET", "/v1/jobs/job_x/trials"),
     ("GET", "/v1/jobs/job_x/trials/0"),
     ("POST", "/v1/jobs/job_x/trials/0:cancel"),

@@ -2,27 +2,33 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
+from schemas.problems import Unavailable
 from schemas.specs import load_spec
-from schemas.states import JobState
-from store import attempts, jobs, trials
-from store.tables import JobRow
+from schemas.states import JobState, TrialState
+from store import attempts, jobs, reuse, trials
+from store.tables import EpochRow, JobRow, TrialRow
 from tests.conftest import Api
 from tests.service.rows import (
     add_trials,
     complete,
     count,
+    files,
     npz,
     pages,
     posted,
     problem,
     publish,
+    publish_all,
     services,
     upload,
 )
@@ -152,7 +158,9 @@ def test_validation_prices_a_spec_and_makes_no_job(app: Flask, api: Api, spec: S
 
 
 def test_validation_and_the_job_resolve_alike(api: Api, spec: Spec) -> None:
-    assert api.post("/v1/jobs:validate", json=spec).json["spec"] == posted(api, spec)["spec"]
+    told, job = api.post("/v1/jobs:validate", json=spec).json, posted(api, spec)
+    for name in ("spec", "spec_digest", "dataset_digest"):
+        assert told[name] == job[name]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -170,6 +178,7 @@ def test_validation_says_what_creating_would(
 ) -> None:
     answer = api.post("/v1/jobs:validate", json={**spec, **changes})
     assert (answer.status_code, answer.json["valid"], answer.json["spec"]) == (200, False, None)
+    assert (answer.json["spec_digest"], answer.json["dataset_digest"]) == (None, None)
     assert [(item["pointer"], item["code"]) for item in answer.json["errors"]] == [(pointer, code)]
     refused = problem(api.post("/v1/jobs", json={**spec, **changes}), 422, code)
     assert refused["errors"] == answer.json["errors"]
@@ -258,6 +267,18 @@ def test_jobs_are_filtered(api: Api, spec: Spec) -> None:
     assert ids(api, created_before="9999-12-31T23:59:59Z", state="queued", q="let") == first
 
 
+def test_jobs_are_found_by_what_they_asked_for(api: Api, spec: Spec, make_api: Callable[..., Api]) -> None:
+    uploaded = upload(api, npz(np.zeros((20, 8, 8)), np.arange(20) % 2)).json
+    one, two = posted(api, spec, name="a"), posted(api, spec, name="b", dataset=uploaded["id"])
+    three = posted(api, spec, seed=1)
+    assert one["spec_digest"] == two["spec_digest"] != three["spec_digest"]
+    assert ids(api, spec_digest=one["spec_digest"]) == [two["id"], one["id"]]
+    assert ids(api, dataset_digest=uploaded["digest"]) == [two["id"]]
+    assert ids(api, spec_digest=one["spec_digest"], dataset_digest=one["dataset_digest"]) == [one["id"]]
+    assert ids(api, spec_digest="sha256:" + "0" * 64) == []
+    assert ids(make_api(project="other"), spec_digest=one["spec_digest"]) == []
+
+
 def test_jobs_are_found_by_every_key_that_a_label_may_have(api: Api, spec: Spec) -> None:
     keys = ["team", "a.b", "a/b", "a-b", "_", "0", "ключ", "k" * 63]
     made = {key: posted(api, spec, labels={key: "ё"})["id"] for key in keys}
@@ -285,6 +306,9 @@ def test_a_label_asked_for_is_a_fit_or_finds_nothing(api: Api) -> None:
         {"label": "x"},
         {"created_after": "now"},
         {"q": "\x00"},
+        {"spec_digest": "sha256:0"},
+        {"spec_digest": "builtin:digits"},
+        {"dataset_digest": "0" * 64},
         {"unknown": "1"},
         {"wait": "1"},
     ],
@@ -439,7 +463,8 @@ def test_the_best_trial_is_the_first_of_the_highest(app: Flask, api: Api, spec: 
         complete(app, job["id"], number, score, epochs=2)
     publish(app, job["id"], "model.keras", b"keras", tmp_path)
     with services(app).database.write() as session:
-        session.get_one(JobRow, job["id"]).result = {"trial": 2}
+        facts = {"parameters": 2314, "bytes": 5, "prediction_seconds": 0.001}
+        session.get_one(JobRow, job["id"]).result = {"trial": 2, "model": facts}
     best = api.get(f"/v1/jobs/{job['id']}/best")
     assert best.status_code == 200
     found = best.json
@@ -447,7 +472,7 @@ def test_the_best_trial_is_the_first_of_the_highest(app: Flask, api: Api, spec: 
     assert found["hyperparameters"] == {"training.learning_rate": 0.003}
     assert found["validation"] == {"accuracy": 0.9, "loss": None}
     assert (found["test"], found["verified"], found["refit"]) == (None, None, False)
-    assert found["artifacts"] == ["model.keras"]
+    assert (found["artifacts"], found["model"]) == (["model.keras"], facts)
     assert found["reproducibility"]["spec_digest"] == job["spec_digest"]
     assert api.get(f"/v1/jobs/{job['id']}").json["best"] == {
         "trial": 2,
@@ -457,9 +482,119 @@ def test_the_best_trial_is_the_first_of_the_highest(app: Flask, api: Api, spec: 
     }
 
 
+def test_a_model_of_a_trial_that_was_beaten_since_says_nothing(app: Flask, api: Api, spec: Spec) -> None:
+    job = posted(api, spec)["id"]
+    add_trials(app, job, 2)
+    complete(app, job, 0, 0.5)
+    with services(app).database.write() as session:
+        facts = {"parameters": 2314, "bytes": 5, "prediction_seconds": 0.001}
+        session.get_one(JobRow, job).result = {"trial": 0, "model": facts}
+    assert api.get(f"/v1/jobs/{job}/best").json["model"] == facts
+    complete(app, job, 1, 0.9)
+    assert api.get(f"/v1/jobs/{job}/best").json["model"] is None
+
+
 def test_the_best_loss_is_the_lowest(app: Flask, api: Api, spec: Spec) -> None:
     job = posted(api, spec, objective={"metric": "val_loss"})
     add_trials(app, job["id"], 2)
     complete(app, job["id"], 0, 0.5)
     complete(app, job["id"], 1, 0.1)
     assert api.get(f"/v1/jobs/{job['id']}/best").json["trial"] == 1
+
+
+# Deleting
+
+
+@pytest.fixture
+def ended(app: Flask, api: Api, spec: Spec, tmp_path: Path) -> str:
+    """A job that has succeeded, with artefacts, weights and a checkpoint in the storage."""
+    job: str = posted(api, spec)["id"]
+    add_trials(app, job, 2)
+    complete(app, job, 0, 0.9, epochs=2)
+    complete(app, job, 1, 0.5)
+    publish_all(app, job, {"model.keras": b"keras", "trials.csv": b"1"}, tmp_path)
+    kept = {name: f"jobs/{job}/trials/0/1/{name}.npz" for name in ("weights", "checkpoint")}
+    for path in kept.values():
+        services(app).blobs.put(path, tmp_path / "artifact")
+    with services(app).database.write() as session:
+        session.execute(update(TrialRow).where(TrialRow.job_id == job, TrialRow.number == 0).values(**kept))
+    set_state(app, job, JobState.SUCCEEDED)
+    assert len(files(app)) == 4
+    return job
+
+
+def set_state(app: Flask, job_id: str, state: JobState) -> None:
+    with services(app).database.write() as session:
+        session.get_one(JobRow, job_id).state = state
+
+
+def test_a_deleted_job_is_gone_with_all_that_it_had(app: Flask, api: Api, spec: Spec, ended: str) -> None:
+    other = posted(api, spec)["id"]
+    answer = api.delete(f"/v1/jobs/{ended}")
+    assert (answer.status_code, answer.data) == (204, b"")
+    for path in ("", "/best", "/trials", "/artifacts/model.keras"):
+        problem(api.get(f"/v1/jobs/{ended}{path}"), 404, "job_not_found")
+    problem(api.delete(f"/v1/jobs/{ended}"), 404, "job_not_found")
+    assert ids(api) == [other]
+    assert [count(app, table) for table in (JobRow, TrialRow, EpochRow)] == [1, 0, 0]
+    assert files(app) == []
+
+
+def test_a_job_that_has_not_ended_is_not_deleted(app: Flask, api: Api, ended: str) -> None:
+    for state in JobState:
+        if not state.is_terminal:
+            set_state(app, ended, state)
+            problem(api.delete(f"/v1/jobs/{ended}"), 409, "job_not_ended")
+    assert (count(app, JobRow), len(files(app))) == (1, 4)
+
+
+def test_a_failed_job_is_deleted_once_its_trials_have_stopped(app: Flask, api: Api, spec: Spec) -> None:
+    job = posted(api, spec)["id"]
+    add_trials(app, job, 1)
+    with services(app).database.write() as session:
+        claim = attempts.claim(session, job, 0, "worker", 60)
+        jobs.fail(session, job, {"code": "poison"})
+    assert claim is not None
+    problem(api.delete(f"/v1/jobs/{job}"), 409, "job_not_ended")
+    with services(app).database.write() as session:
+        attempts.complete(session, claim.lease, attempts.Outcome(TrialState.CANCELLED))
+    assert api.delete(f"/v1/jobs/{job}").status_code == 204
+
+
+def test_only_its_project_deletes_a_job(app: Flask, ended: str, make_api: Callable[..., Api]) -> None:
+    problem(make_api(project="other").delete(f"/v1/jobs/{ended}"), 404, "job_not_found")
+    problem(make_api(scopes=("read",)).delete(f"/v1/jobs/{ended}"), 403, "insufficient_scope")
+    assert (count(app, JobRow), len(files(app))) == (1, 4)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_storage_that_is_away_does_not_keep_a_job(
+    app: Flask, api: Api, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(path: str) -> None:
+        raise Unavailable("storage_unavailable", "away")
+
+    monkeypatch.setattr(services(app).blobs, "delete", away)
+    assert api.delete(f"/v1/jobs/{ended}").status_code == 204
+    problem(api.get(f"/v1/jobs/{ended}"), 404, "job_not_found")
+
+
+def test_who_names_a_deleted_job_is_told_where(api: Api, spec: Spec, ended: str) -> None:
+    api.delete(f"/v1/jobs/{ended}")
+    transfer = {"model": {"family": "transfer", "backbone": "job", "job": ended}}
+    warm = {"search": {"algorithm": "tpe", "warm_start": [ended]}}
+    for changes, pointer in ((transfer, "/model/job"), (warm, "/search/warm_start/0")):
+        refused = problem(api.post("/v1/jobs", json={**spec, **changes}), 422, "job_not_found")
+        assert refused["errors"][0]["pointer"] == pointer
+
+
+def test_what_was_taken_from_a_deleted_job_stays(app: Flask, api: Api, spec: Spec, ended: str) -> None:
+    later = posted(api, spec)["id"]
+    add_trials(app, later, 1)
+    with services(app).database.write() as session:
+        source = session.get_one(TrialRow, (ended, 0))
+        reuse.take(session, later, 0, source)
+    before = api.get(f"/v1/jobs/{later}/trials/0").json
+    assert (before["reused"], before["score"]) == ({"job": ended, "trial": 0}, 0.9)
+    api.delete(f"/v1/jobs/{ended}")
+    assert api.get(f"/v1/jobs/{later}/trials/0").json == before

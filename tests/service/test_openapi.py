@@ -29,12 +29,15 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ROUTES = {
     "/v1/jobs": {"get", "post"},
     "/v1/jobs:validate": {"post"},
-    "/v1/jobs/{job_id}": {"get", "patch"},
+    "/v1/jobs/{job_id}": {"get", "patch", "delete"},
     "/v1/jobs/{job_id}:cancel": {"post"},
     "/v1/jobs/{job_id}:pause": {"post"},
     "/v1/jobs/{job_id}:resume": {"post"},
     "/v1/jobs/{job_id}:clone": {"post"},
     "/v1/jobs/{job_id}/best": {"get"},
+    "/v1/jobs/{job_id}/events": {"get"},
+    "/v1/jobs/{job_id}/charts": {"get"},
+    "/v1/jobs/{job_id}/charts/{name}": {"get"},
     "/v1/jobs/{job_id}/trials": {"get"},
     "/v1/jobs/{job_id}/trials/{number}": {"get"},
     "/v1/jobs/{job_id}/trials/{number}:cancel": {"post"},
@@ -1011,6 +1014,30 @@ def test_an_upload_is_documented_in_both_its_forms(document: dict[str, Any]) -> 
     upload = document["paths"]["/v1/datasets"]["post"]
     assert set(upload["requestBody"]["content"]) == {"multipart/form-data", "application/octet-stream"}
     assert {"200", "201"} <= set(upload["responses"])
+
+
+def test_answers_may_get_more_fields_and_requests_may_not(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in (
+        "Job",
+        "Trial",
+        "Best",
+        "ModelFacts",
+        "Validation",
+        "Dataset",
+        "JobPage",
+        "TrialPage",
+        "Epoch",
+    ):
+        assert schemas[name].get("additionalProperties", True) is True, name
+    for name in ("JobSpec", "JobChange", "Budget", "Objective", "Split"):
+        assert schemas[name]["additionalProperties"] is False, name
+
+
+def test_trials_are_documented_as_a_list_and_as_a_table(document: dict[str, Any]) -> None:
+    answer = document["paths"]["/v1/jobs/{job_id}/trials"]["get"]["responses"]["200"]
+    assert set(answer["content"]) == {"application/json", "text/csv"}
+    assert answer["content"]["text/csv"]["schema"] == {"type": "string"}
 
 
 def test_the_published_spec_is_a_valid_schema(accepts: Draft202012Validator) -> None:

@@ -90,9 +90,17 @@ def test_a_job_is_renamed_and_labelled_anew(api: Api, job: str) -> None:
     assert (after["name"], after["labels"]) == ("<b>digits</b>\n", {"a/b": "1"})
     assert (after["spec"]["name"], after["spec"]["labels"]) == (after["name"], after["labels"])
     assert after["revision"] > before["revision"]
-    assert after["spec_digest"] == load_spec(after["spec"]).digest != before["spec_digest"]
+    assert after["spec_digest"] == load_spec(after["spec"]).digest == before["spec_digest"]
     assert after["state"] == before["state"]
     assert [one["id"] for one in api.get("/v1/jobs", query_string={"label": "a/b:1"}).json["items"]] == [job]
+
+
+def test_a_change_is_answered_with_the_revision_that_it_made(api: Api, job: str) -> None:
+    answer = patch(api, job, name="x")
+    assert answer.headers["ETag"] == f'"{answer.json["revision"]}"'
+    assert int(answer.headers["Retry-After"]) > 0
+    known = {"If-None-Match": answer.headers["ETag"]}
+    assert api.get(f"/v1/jobs/{job}", headers=known).status_code == 304
 
 
 def test_what_is_not_named_stays(api: Api, job: str) -> None:

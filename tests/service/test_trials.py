@@ -1,11 +1,16 @@
 """`/v1/jobs/{id}/trials`: listed in any order, looked at one by one, cancelled one by one."""
 
+import csv
+import io
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import delete
 
-from store import attempts, trials
+from schemas.trial_tables import Columns, body, header
+from store import attempts, trial_tables, trials
+from store.tables import JobRow
 from tests.conftest import Api
 from tests.service.rows import add_trials, complete, pages, posted, problem, services
 
@@ -150,3 +155,100 @@ def test_the_job_shows_that_a_trial_was_cancelled(api: Api, job: str) -> None:
     api.post(f"/v1/jobs/{job}/trials/5:cancel")
     answer = api.get(f"/v1/jobs/{job}", headers={"If-None-Match": etag})
     assert (answer.status_code, answer.json["progress"]["cancelled"]) == (200, 1)
+
+
+# As a table
+
+
+def table(api: Api, job_id: str, accept: str = "text/csv", **query: Any) -> list[dict[str, str]]:
+    answer = api.get(f"/v1/jobs/{job_id}/trials", query_string=query, headers={"Accept": accept})
+    assert (answer.status_code, answer.mimetype, answer.headers["Vary"]) == (200, "text/csv", "Accept")
+    return list(csv.DictReader(io.StringIO(answer.text)))
+
+
+def test_the_table_has_every_trial_with_its_values_and_metrics(api: Api, job: str) -> None:
+    rows = table(api, job)
+    trials_told = api.get(f"/v1/jobs/{job}/trials").json["items"]
+    assert [row["number"] for row in rows] == [str(trial["number"]) for trial in trials_told]
+    for row, trial in zip(rows, trials_told, strict=True):
+        assert row["state"] == trial["state"]
+        assert row["training.learning_rate"] == str(trial["hyperparameters"]["training.learning_rate"])
+        for name in ("score", "seconds", "parameters"):
+            assert row[name] == ("" if trial[name] is None else str(trial[name]))
+    assert (rows[1]["val_accuracy"], rows[1]["val_loss"], rows[1]["error"]) == ("0.9", "", "")
+    assert rows[2]["error"] == "non_finite_objective"
+
+
+def test_the_table_is_that_of_the_artefact(app: Flask, api: Api, job: str) -> None:
+    with services(app).database.read() as session:
+        found = trials.every(session, job)
+    columns = Columns.of(found)
+    answer = api.get(f"/v1/jobs/{job}/trials", headers={"Accept": "text/csv"})
+    assert answer.text == header(columns) + body(found, columns)
+
+
+def test_the_table_is_made_of_pieces(api: Api, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = table(api, job)
+    for size in (1, 2, 4, 6):
+        monkeypatch.setattr(trial_tables, "PIECE", size)
+        assert table(api, job) == whole
+
+
+def test_the_table_is_ordered_and_filtered_as_the_list_is(api: Api, job: str) -> None:
+    for order, expected in ORDERS.items():
+        assert [int(row["number"]) for row in table(api, job, order_by=order)] == expected
+    assert [row["number"] for row in table(api, job, state="failed")] == ["2"]
+    assert table(api, job, state="running") == []
+
+
+def test_a_table_of_the_lowest_losses_begins_with_the_lowest(
+    app: Flask, api: Api, spec: dict[str, Any]
+) -> None:
+    made = posted(api, spec, objective={"metric": "val_loss"})["id"]
+    add_trials(app, made, 4)
+    for number, score in enumerate((0.5, None, 0.1, 0.9)):
+        complete(app, made, number, score)
+    assert [row["number"] for row in table(api, made, order_by="score")] == ["2", "0", "3", "1"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_who_would_rather_have_the_table_gets_it(api: Api, job: str) -> None:
+    url = f"/v1/jobs/{job}/trials"
+    tables = [
+        "text/csv",
+        "text/*",
+        "text/csv; charset=utf-8",
+        "text/csv, */*;q=0.1",
+        "application/json;q=0.5, text/csv;q=0.9",
+    ]
+    for accept in tables:
+        assert table(api, job, accept), accept
+    objects = [
+        "",
+        "*/*",
+        "application/json",
+        "application/json, text/csv",
+        "text/csv;q=0.1, */*",
+        "image/png",
+    ]
+    for accept in objects:
+        answer = api.get(url, headers={"Accept": accept})
+        assert (answer.mimetype, answer.headers["Vary"]) == ("application/json", "Accept"), accept
+
+
+def test_a_table_of_a_job_that_is_not_there_is_a_problem(api: Api) -> None:
+    answer = api.get("/v1/jobs/job_none/trials", headers={"Accept": "text/csv"})
+    problem(answer, 404, "job_not_found")
+
+
+def test_a_job_deleted_while_its_table_is_read_ends_the_table(
+    app: Flask, api: Api, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_tables, "PIECE", 2)
+    answer = api.get(f"/v1/jobs/{job}/trials", headers={"Accept": "text/csv"}, buffered=False)
+    lines = answer.iter_encoded()
+    read = [next(lines), next(lines)]
+    with services(app).database.write() as session:
+        session.execute(delete(JobRow).where(JobRow.id == job))
+    read += lines
+    assert b"".join(read).count(b"\n") == 3

@@ -27,7 +27,7 @@ def job_of(database: Database, *parents: int | None) -> str:
 
 def add(database: Database, job_id: str, number: int, *epochs: Epoch) -> None:
     with database.write() as session:
-        curves.add(session, job_id, number, epochs)
+        curves.add(session, job_id, number, epochs, 1)
 
 
 def read(database: Database, job_id: str, number: int) -> list[tuple[int, int]]:

@@ -61,6 +61,9 @@ def test_a_job_ends_with_a_verified_model(context: Context, tmp_path: Any) -> No
     assert result is not None
     assert (result["trial"], result["refit"]) == (1, True)
     assert result["verified"] == {"accuracy": result["test"]["accuracy"], "difference": 0.0}
+    model = next(artifact for artifact in found if artifact.name == "model.keras")
+    assert (result["model"]["bytes"], result["model"]["parameters"] > 0) == (model.bytes, True)
+    assert 0 < result["model"]["prediction_seconds"] < 1
     assert result["reproducibility"]["dataset_digest"] == "builtin:digits:scikit-learn-1"
     for artifact in found:
         context.blobs.fetch(artifact.path, tmp_path / artifact.name)
@@ -173,3 +176,24 @@ def test_a_job_that_still_searches_is_not_finished(context: Context, make: Any) 
     job_id = make(context.database)
     finish(context, job_id)
     assert job_row(context.database, job_id).attempt == 0
+
+
+def test_a_model_that_starts_from_a_deleted_job_is_a_clear_failure(sqlite_context: Context) -> None:
+    context = sqlite_context
+    earlier = new_job(context.database)
+    model = {"family": "transfer", "backbone": "job", "job": earlier}
+    job_id = finishing_job(context.database, model=model)
+    set_state(context.database, earlier, JobState.SUCCEEDED)
+    with context.database.write() as session:
+        jobs.remove(session, PROJECT, earlier)
+    finish(context, job_id)
+    job = _job(context, job_id)
+    assert (job.state, (job.error or {}).get("code")) == (JobState.FAILED, "weights_unavailable")
+
+
+def test_a_job_deleted_before_its_message_comes_is_nothing_to_finish(context: Context) -> None:
+    job_id = finishing_job(context.database)
+    set_state(context.database, job_id, JobState.CANCELLED)
+    with context.database.write() as session:
+        jobs.remove(session, PROJECT, job_id)
+    assert finish(context, job_id) is False

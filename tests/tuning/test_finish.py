@@ -172,6 +172,7 @@ def test_without_refit_the_trials_own_weights_are_handed_out(tmp_path: Path) -> 
 def test_without_test_share_there_is_no_test_score(tmp_path: Path) -> None:
     done = _finish(tmp_path, _spec(split={"test": 0.0}))
     assert (done.test, done.verified) == (None, None)
+    assert done.model.prediction_seconds > 0
     assert (tmp_path / "model.keras").exists()
 
 
@@ -192,7 +193,37 @@ def test_a_model_that_scores_otherwise_than_measured_is_not_published(
     assert done.test is not None
     measured = {**done.test, "accuracy": done.test["accuracy"] - 0.2}
     with pytest.raises(VerificationFailed):
-        finish._verify(folder / "model.keras", _test_share(_spec()), measured)
+        finish._verify(_loaded(folder), _test_share(_spec()), measured)
+
+
+def _loaded(folder: Path) -> keras.Model:
+    return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+
+
+def test_it_is_told_what_the_model_costs_whoever_uses_it(refit: tuple[Path, Finished]) -> None:
+    folder, done = refit
+    assert done.model.bytes == (folder / "model.keras").stat().st_size
+    assert done.model.parameters == _loaded(folder).count_params()
+    assert 0 < done.model.prediction_seconds < 1
+
+
+def test_predictions_are_timed_for_a_bounded_time(
+    refit: tuple[Path, Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, shapes = _loaded(refit[0]), []
+    predict = model.predict_on_batch
+
+    def counted(image: Any) -> Any:
+        shapes.append(image.shape)
+        return predict(image)
+
+    monkeypatch.setattr(model, "predict_on_batch", counted)
+    finish._prediction_seconds(model, IMAGES.x[:1])
+    assert shapes == [(1, 8, 8, 1)] * (finish.WARM_UP + finish.TIMED)
+    shapes.clear()
+    monkeypatch.setattr(finish, "TIMED_SECONDS", 1e-9)
+    finish._prediction_seconds(model, IMAGES.x[:1])
+    assert len(shapes) == finish.WARM_UP + 1
 
 
 def _versions(done: Finished) -> Sequence[str]:
