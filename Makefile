@@ -49,8 +49,9 @@ format: $(READY) ## put the code into form
 bench: $(READY) ## the numbers that the README claims
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
-docs: $(READY) ## the page of all fields, from the schemas
+docs: $(READY) ## the page of all fields and the JSON Schema of a spec, from the schemas
 	@$(BIN)/python docs/make_fields.py
+	@$(BIN)/python docs/make_schema.py
 
 # Names, versions and hashes only: where a package comes from is the business of whoever installs it.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -9,7 +9,23 @@ from typing import Any
 import pytest
 from sdk_server import Server
 
-from tuneserve import Client
+from tuneserve import Client, retries, waiting
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+    for name in ("URL", "API_KEY", "PROFILE", "CONFIG"):
+        monkeypatch.delenv(f"TUNESERVE_{name}", raising=False)
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / "no-config"))
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses of the client, short enough for tests; what the service asks for is kept."""
+    monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0.002)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(waiting, "IDLE_POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -23,8 +39,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.delenv("TUNESERVE_API_KEY", raising=False)
+def client(server: Server) -> Iterator[Client]:
     with Client(server.url, "tns_k_s", timeout=5) as client:
         yield client
 

@@ -14,7 +14,7 @@ import pytest
 from sdk_server import Answer
 
 import tuneserve
-from tuneserve import Client, errors
+from tuneserve import Client, errors, retries
 
 if TYPE_CHECKING:
     from sdk_server import Server
@@ -76,13 +76,63 @@ def test_each_post_has_its_own_key(server: Server, client: Client, job) -> None:
     assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 2
 
 
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between tries, which are not made."""
+    pauses: list[float] = []
+    monkeypatch.setattr(retries.time, "sleep", pauses.append)
+    return pauses
+
+
 @pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_is_honoured(server: Server, client: Client, job, as_date: bool) -> None:
-    after = formatdate(time.time() + 2, usegmt=True) if as_date else "1"
-    server.on("GET " + JOB, Answer(503, {}, {"Retry-After": after}), Answer(200, job()))
-    start = time.monotonic()
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(
+    server: Server, client: Client, job, slept: list[float], status: int, as_date: bool
+) -> None:
+    # A date has whole seconds.
+    after = formatdate(time.time() + 7, usegmt=True) if as_date else "6"
+    server.on("GET " + JOB, Answer(status, {}, {"Retry-After": after}), Answer(200, job()))
     client.jobs.get("job_1")
-    assert 0.9 < time.monotonic() - start < 3
+    (pause,) = slept
+    assert 5.5 < pause < 7.2
+
+
+@pytest.mark.parametrize("after", ["soon", "-5", "Fri, 31 Feb 2026 99:00:00 GMT", "1e9"])
+def test_a_retry_after_that_says_nothing_is_passed_over(
+    server: Server, client: Client, job, slept: list[float], after: str
+) -> None:
+    server.on("GET " + JOB, Answer(503, {}, {"Retry-After": after}), Answer(200, job()))
+    client.jobs.get("job_1")
+    assert len(slept) == 1
+    assert slept[0] < 1
+
+
+def test_pauses_grow_and_are_not_all_the_same(server: Server, slept: list[float]) -> None:
+    server.on("GET " + JOB, Answer(502, {}))
+    with Client(server.url, max_retries=12) as client, pytest.raises(tuneserve.ServerFault):
+        client.jobs.get("job_1")
+    longest = [min(retries.LONGEST_BACKOFF_SECONDS, retries.BACKOFF_SECONDS * 2**n) for n in range(12)]
+    assert all(most / 2 <= pause <= most for pause, most in zip(slept, longest, strict=True))
+    assert len({pause / most for pause, most in zip(slept, longest, strict=True)}) > 1
+
+
+def test_no_try_begins_after_the_time_is_over(server: Server, client: Client, slept: list[float]) -> None:
+    server.on("GET " + JOB, Answer(503, {}, {"Retry-After": "5"}))
+    with pytest.raises(tuneserve.ServerFault):
+        client.request("GET", JOB, until=time.monotonic() + 4)
+    assert (slept, len(server.asked)) == ([], 1)
+
+
+def test_the_callers_idempotency_key_is_sent(server: Server, client: Client, job) -> None:
+    server.on("POST /v1/jobs", Answer(503, {}, NOW), Answer(202, job()))
+    client.jobs.create(seed=0, idempotency_key="build-7")
+    assert [asked.headers["Idempotency-Key"] for asked in server.asked] == ["build-7"] * 2
+
+
+def test_catalog_and_info(server: Server, client: Client) -> None:
+    server.on("GET /v1/catalog", Answer(200, {"families": []}))
+    server.on("GET /v1/info", Answer(200, {"slots": 2}))
+    assert (client.catalog(), client.info()) == ({"families": []}, {"slots": 2})
 
 
 def test_long_retry_after_is_left_to_the_caller(server: Server, client: Client) -> None:
@@ -188,7 +238,9 @@ def test_import_is_light() -> None:
     code = "import sys, tuneserve; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     names = set(loaded.stdout.decode().split())
-    assert not names & {"numpy", "keras", "tensorflow", "flask", "marshmallow", "rich", "click"}
+    heavy = {"numpy", "pandas", "keras", "tensorflow", "vl_convert", "flask", "marshmallow", "rich", "click"}
+    assert "httpx2" in names
+    assert not names & heavy
 
 
 def test_exports_are_sorted_and_there() -> None:

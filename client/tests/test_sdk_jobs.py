@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -79,33 +78,6 @@ def test_reload_of_an_unchanged_job(server: Server, client: Client, job) -> None
     assert got.revision == 41
 
 
-def test_wait_holds_and_calls_at_each_change(server: Server, client: Client, job) -> None:
-    server.on("POST /v1/jobs", Answer(202, job("queued")))
-    server.on(
-        JOB,
-        tagged(job("queued", revision=1), '"1"'),
-        Answer(304),
-        tagged(job("running", revision=2), '"2"'),
-        tagged(job("succeeded", revision=3), '"3"'),
-    )
-    seen: list[str] = []
-    made = client.jobs.create(seed=0)
-    assert made.wait(progress=lambda job: seen.append(job.state)) is made
-    assert seen == ["queued", "running", "succeeded"]
-    polls = [asked for asked in server.asked if asked.method == "GET"]
-    assert [asked.headers.get("If-None-Match") for asked in polls] == [None, '"1"', '"1"', '"2"']
-    assert [asked.query.get("wait") for asked in polls] == [None, ["20"], ["20"], ["20"]]
-
-
-def test_wait_times_out(server: Server, client: Client, job) -> None:
-    server.on(JOB, tagged(job(), '"1"'), Answer(304))
-    start = time.monotonic()
-    with pytest.raises(tuneserve.WaitTimeout, match=r"job_1 is still running after 0\.8 s"):
-        client.jobs.get("job_1").wait(0.8)
-    assert 0.8 <= time.monotonic() - start < 1.5
-    assert len(server.asked) <= 4
-
-
 def test_wait_raises_for_a_failed_job_unless_told_not_to(server: Server, client: Client, job) -> None:
     problem = {"code": "no_completed_trial", "title": "No trial", "detail": "All 3 failed."}
     server.on(JOB, Answer(200, job("failed", error=problem)))
@@ -119,11 +91,119 @@ def test_wait_raises_for_a_failed_job_unless_told_not_to(server: Server, client:
 
 
 def test_cancel(server: Server, client: Client, job) -> None:
-    server.on(JOB, Answer(200, job()), Answer(200, job("cancelled")))
-    server.on("POST /v1/jobs/job_1:cancel", Answer(202, b""))
-    assert client.jobs.get("job_1").cancel().state == "cancelled"
+    server.on(JOB, Answer(200, job("cancelled")))
+    server.on("POST /v1/jobs/job_1:cancel", Answer(202, job("cancelling")))
+    assert tuneserve.Job(client, job()).cancel().state == "cancelling"
     with pytest.raises(tuneserve.JobFailed, match=r"job job_1 ended cancelled$"):
         client.jobs.get("job_1").wait()
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_pause_and_resume(server: Server, client: Client, job, verb: str) -> None:
+    server.on(f"POST /v1/jobs/job_1:{verb}", tagged(job("paused", revision=42), '"42"'))
+    server.on(JOB, Answer(304))
+    made = tuneserve.Job(client, job())
+    assert getattr(made, verb)() is made
+    assert (made.state, made.revision) == ("paused", 42)
+    made.reload()
+    assert server.asked[-1].headers["If-None-Match"] == '"42"'
+
+
+def test_extend_and_update_change_only_what_is_given(server: Server, client: Client, job) -> None:
+    server.on("PATCH /v1/jobs/job_1", Answer(503, {}, {"Retry-After": "0"}), Answer(200, job(name="new")))
+    made = tuneserve.Job(client, job("succeeded"))
+    assert made.extend(max_trials=50).state == "running"
+    assert made.update(name="new").name == "new"
+    made.update(labels={})
+    sent = [asked.json() for asked in server.asked]
+    assert sent == [{"budget": {"max_trials": 50}}] * 2 + [{"name": "new"}, {"labels": {}}]
+
+
+def test_clone_lays_changes_over_the_spec(server: Server, client: Client, job) -> None:
+    server.on("POST /v1/jobs/job_1:clone", Answer(202, job("queued", id="job_2")))
+    made = tuneserve.Job(client, job())
+    copy = made.clone({"seed": 1}, training={"learning_rate": tuneserve.Float(0.1, 1)}, name=None)
+    assert (copy.id, made.id) == ("job_2", "job_1")
+    sent = server.asked[0].json()
+    assert (sent["seed"], sent["name"]) == (1, None)
+    assert sent["training"]["learning_rate"]["type"] == "float"
+
+
+def test_delete(server: Server, client: Client, job) -> None:
+    conflict = {"code": "job_not_ended", "title": "Conflict"}
+    server.on("DELETE /v1/jobs/job_1", Answer(409, conflict), Answer(204), Answer(404, {"code": "not_found"}))
+    made = tuneserve.Job(client, job())
+    with pytest.raises(tuneserve.Conflict, match="job_not_ended"):
+        made.delete()
+    made.delete()
+    with pytest.raises(tuneserve.NotFound):
+        made.delete()
+
+
+def test_a_delete_that_was_cut_off_may_find_its_work_done(server: Server, client: Client, job) -> None:
+    server.on("DELETE /v1/jobs/job_1", Answer(cut=0), Answer(404, {"code": "not_found"}))
+    tuneserve.Job(client, job()).delete()
+    assert server.count("DELETE") == 2
+
+
+def test_cancel_a_trial(server: Server, client: Client, job) -> None:
+    server.on("POST /v1/jobs/job_1/trials/3:cancel", Answer(202, {"number": 3, "state": "cancelled"}))
+    assert tuneserve.Job(client, job()).cancel_trial(3).is_ended
+
+
+def test_trials_as_a_table(server: Server, client: Client, job) -> None:
+    page = Answer(200, b"<html>Log in</html>", {"Content-Type": "text/html"})
+    table = Answer(200, b"number,score\n0,0.5\n", {"Content-Type": "text/csv; charset=utf-8"})
+    server.on("GET /v1/jobs/job_1/trials", table, page)
+    made = tuneserve.Job(client, job())
+    assert made.trials_csv() == "number,score\n0,0.5\n"
+    assert server.asked[0].headers["Accept"] == "text/csv"
+    with pytest.raises(tuneserve.ApiError, match="not_json"):
+        made.trials_csv()
+
+
+def test_charts(server: Server, client: Client, job) -> None:
+    info = {"name": "history", "title": "History", "description": "Scores.", "new": 1}
+    server.on("GET /v1/jobs/job_1/charts", Answer(200, {"items": [info]}))
+    server.on("GET /v1/jobs/job_1/charts/history", Answer(200, {"mark": "line", "title": "Scores"}))
+    made = tuneserve.Job(client, job())
+    (known,) = made.charts()
+    assert (known.name, known.title, known.extra) == ("history", "History", {"new": 1})
+    chart = made.chart("history")
+    assert (chart.name, chart.title, chart.specification["mark"]) == ("history", "Scores", "line")
+
+
+def test_list_sends_its_filters(server: Server, client: Client) -> None:
+    server.on("GET /v1/jobs", Answer(200, {"items": []}))
+    since = datetime(2026, 1, 2, tzinfo=UTC)
+    dataset = tuneserve.Dataset(id="ds_1")
+    found = client.jobs.list(label="a:b", dataset=dataset, spec_digest="sha256:0", created_after=since)
+    assert not list(found)
+    assert server.asked[0].query == {
+        "label": ["a:b"],
+        "dataset": ["ds_1"],
+        "spec_digest": ["sha256:0"],
+        "created_after": ["2026-01-02T00:00:00+00:00"],
+        "page_size": ["50"],
+    }
+
+
+def test_an_unknown_state_has_ended_if_it_has_an_end_time(client: Client, job) -> None:
+    ended = {"end_time": "2026-01-02T03:04:05Z"}
+    states = [("archived", {}), ("archived", ended), ("running", ended), ("succeeded", {})]
+    found = [tuneserve.Job(client, job(state, **changes)).is_terminal for state, changes in states]
+    assert found == [False, True, False, True]
+
+
+def test_what_the_document_says(client: Client, job) -> None:
+    known = {"spec_digest": "sha256:a", "dataset_digest": "sha256:b", "cost": {"trial_seconds": 1.5}}
+    got = tuneserve.Job(client, job(create_time="2026-01-02T03:04:05Z", warnings=[{"code": "c"}], **known))
+    assert (got.spec_digest, got.dataset_digest, got.cost) == tuple(known.values())
+    assert got.create_time == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert (got.start_time, got.end_time, got.warnings) == (None, None, ({"code": "c"},))
+    assert got.best_hyperparameters == {"training.learning_rate": 0.00093}
+    assert tuneserve.Job(client, job(best=None)).best_hyperparameters == {}
+    assert "letters" in got._repr_html_()
 
 
 def test_trials(server: Server, client: Client, job) -> None:
@@ -149,6 +229,7 @@ def test_best(server: Server, client: Client, job) -> None:
     conflict = {"code": "no_completed_trial", "title": "Conflict"}
     document = {"job": "job_1", "trial": 5, "score": 0.98, "test": {"accuracy": 0.97}}
     document |= {"artifacts": ["model.keras"], "refit": True}
+    document |= {"model": {"parameters": 5, "bytes": 99, "prediction_seconds": 0.01, "flops": 7}}
     server.on(JOB, Answer(200, job()))
     server.on("GET /v1/jobs/job_1/best", Answer(409, conflict), Answer(200, document))
     got = client.jobs.get("job_1")
@@ -157,6 +238,8 @@ def test_best(server: Server, client: Client, job) -> None:
         got.best_result()
     best = got.best_result()
     assert (best.test["accuracy"], best.artifacts, best.refit) == (0.97, ("model.keras",), True)
+    assert (best.model.parameters, best.model.prediction_seconds) == (5, 0.01)
+    assert best.model.extra == {"flops": 7}
 
 
 class Terminal(io.StringIO):

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.parametrize("shared_service", ["sqlite"], indirect=True
 # How many of each family are run, how many parameters they may have, and how many trials. Keras' ResNets and
 # EfficientNets take minutes: `test_export.py` runs one of each.
 COUNTS = {
-    "cnn": (6, 300_000, 1),
-    "layers": (6, 300_000, 2),
-    "mlp": (4, 300_000, 2),
-    "vit": (2, 100_000, 1),
+    "cnn": (4, 300_000, 1),
+    "layers": (4, 300_000, 2),
+    "mlp": (2, 300_000, 2),
+    "vit": (1, 100_000, 1),
     "xception": (1, 300_000, 1),
     "transfer": (1, 5_000_000, 1),
 }
@@ -30,7 +30,7 @@ SECONDS = 400
 def test_generated_specs_run_to_their_end(shared_service: Service) -> None:
     with shared_service.client() as client:
         posted = [client.jobs.create(spec) for spec in chosen(client, few_digits(client))]
-        assert len(posted) == 20
+        assert len(posted) == sum(count for count, *_ in COUNTS.values())
         jobs = [job.wait(timeout=SECONDS, progress=False, raise_on_failure=False) for job in posted]
         assert [said(job) for job in jobs if job.state != "succeeded"] == []
         for job in jobs:

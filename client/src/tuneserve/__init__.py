@@ -1,12 +1,15 @@
 """Python SDK for Tuneserve: ask for a tuned image classifier over HTTP."""
 
+from tuneserve import spaces as hp
 from tuneserve.artifacts import Artifact
-from tuneserve.best import Best, BestTrial
+from tuneserve.best import Best, BestTrial, ModelFacts
+from tuneserve.charts import Chart, ChartInfo
 from tuneserve.client import Client
 from tuneserve.datasets import Dataset, DatasetClass, Datasets
 from tuneserve.errors import (
     ApiError,
     BadRequest,
+    CannotExpress,
     ConfigurationError,
     Conflict,
     ConnectionFailed,
@@ -15,6 +18,7 @@ from tuneserve.errors import (
     Forbidden,
     Invalid,
     JobFailed,
+    MissingExtra,
     NotFound,
     RateLimited,
     ServerFault,
@@ -23,9 +27,12 @@ from tuneserve.errors import (
     Unauthorized,
     WaitTimeout,
 )
+from tuneserve.events import Event
 from tuneserve.jobs import Job, JobProblem, Jobs
+from tuneserve.keras_layers import layers_from_keras
 from tuneserve.progress import Progress
-from tuneserve.trials import Epoch, Trial, TrialProblem
+from tuneserve.spaces import Boolean, Choice, Float, Int
+from tuneserve.trials import Epoch, Fold, Trial, TrialProblem
 from tuneserve.validation import Validation
 from tuneserve.version import __version__
 
@@ -35,6 +42,11 @@ __all__ = [
     "BadRequest",
     "Best",
     "BestTrial",
+    "Boolean",
+    "CannotExpress",
+    "Chart",
+    "ChartInfo",
+    "Choice",
     "Client",
     "ConfigurationError",
     "Conflict",
@@ -44,13 +56,19 @@ __all__ = [
     "Datasets",
     "DigestMismatch",
     "Epoch",
+    "Event",
     "FieldError",
+    "Float",
+    "Fold",
     "Forbidden",
+    "Int",
     "Invalid",
     "Job",
     "JobFailed",
     "JobProblem",
     "Jobs",
+    "MissingExtra",
+    "ModelFacts",
     "NotFound",
     "Progress",
     "RateLimited",
@@ -63,4 +81,6 @@ __all__ = [
     "Validation",
     "WaitTimeout",
     "__version__",
+    "hp",
+    "layers_from_keras",
 ]

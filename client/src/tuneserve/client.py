@@ -1,18 +1,21 @@
 """The client: one address, one key, one pool of connections."""
 
-import os
+import math
 import platform
+import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, BinaryIO, Self
 
 import httpx2
 
+from tuneserve.config import settings
 from tuneserve.datasets import Datasets
-from tuneserve.errors import ConfigurationError, ConnectionFailed
+from tuneserve.errors import ConfigurationError, ConnectionFailed, NotFound, TuneserveError
 from tuneserve.jobs import Jobs
+from tuneserve.paths import api_path
 from tuneserve.records import Document
 from tuneserve.responses import document_of, error_of
 from tuneserve.retries import with_retries
@@ -26,14 +29,19 @@ class Client:
     """A connection to a Tuneserve service; `jobs` and `datasets` are what it offers.
 
     Args:
-        url: Address of the service, sub-path included; else `TUNESERVE_URL`.
-        api_key: API key, `tns_...`; else `TUNESERVE_API_KEY`; else none is sent.
+        url: Address of the service, sub-path included; else `TUNESERVE_URL`; else the profile's.
+        api_key: API key, `tns_...`; else `TUNESERVE_API_KEY`; else the profile's; else none is sent.
+            A key goes only to the address that it was given for: one from a profile is not sent to
+            an address from elsewhere, nor `TUNESERVE_API_KEY` past a `TUNESERVE_URL` beside it.
         timeout: Seconds to wait for a connection, and for each part of an answer.
         max_retries: Further tries after a lost connection, 429, 502, 503 or 504.
+        profile: Name of a profile in the config file (`tuneserve.config` has its place and form), which
+            then goes before the environment; else `TUNESERVE_PROFILE`; else the profile `default`.
         transport: How requests are sent, such as `httpx2.WSGITransport(app)` in tests.
 
     Raises:
-        ConfigurationError: No address, or one that is not http(s), or a key that is not a key.
+        ConfigurationError: No address, or one that is not http(s); a key that is not a key; or a config
+            file that does not fit, with its line.
     """
 
     def __init__(
@@ -43,14 +51,16 @@ class Client:
         *,
         timeout: float = 30.0,
         max_retries: int = 2,
+        profile: str | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self.url = _address(url or os.environ.get("TUNESERVE_URL"))
+        chosen = settings(url, api_key, profile)
+        self.url = _address(chosen.url)
         self.timeout = timeout
         self.max_retries = max_retries
         self._http = httpx2.Client(
             base_url=self.url,
-            headers=_headers(api_key or os.environ.get("TUNESERVE_API_KEY")),
+            headers=_headers(chosen.api_key),
             transport=transport,
             # A proxy set for the outside world cannot reach this machine's own loopback.
             mounts={f"all://{host}": None for host in LOOPBACK},
@@ -71,6 +81,14 @@ class Client:
         """Close the connections; the client cannot be used afterwards."""
         self._http.close()
 
+    def catalog(self) -> dict[str, Any]:
+        """What a spec can hold: model families, algorithms, optimizers, schedules, data sets."""
+        return self.get(api_path("catalog"))
+
+    def info(self) -> dict[str, Any]:
+        """The service as it is now: version, limits, workers, slots, what waits."""
+        return self.get(api_path("info"))
+
     def request(
         self,
         method: str,
@@ -81,9 +99,14 @@ class Client:
         content: BinaryIO | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
-        stream: bool = False,
+        until: float = math.inf,
+        failed: Callable[[TuneserveError], None] | None = None,
     ) -> httpx2.Response:
         """Send one request, with retries; the answer is 2xx or 304.
+
+        Args:
+            until: Time of `time.monotonic()` by which there is an answer, or no other try.
+            failed: Called with each error that is followed by another try.
 
         Raises:
             ConnectionFailed: No complete answer.
@@ -94,14 +117,14 @@ class Client:
             method,
             path,
             content=content,
-            stream=stream,
+            until=until,
             params=params,
             json=json,
             # Made before the first try: the retries of a POST must carry the same key.
             headers={**_idempotency(method), **(headers or {})},
             timeout=timeout or self.timeout,
         )
-        return with_retries(send, self.max_retries)
+        return with_retries(send, self.max_retries, until=until, failed=failed)
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """GET a JSON object; parameters that are None are left out."""
@@ -111,6 +134,19 @@ class Client:
     def post(self, path: str, json: Document | None = None, **options: Any) -> dict[str, Any]:
         """POST and read the JSON object of the answer."""
         return document_of(self.request("POST", path, json=json, **options))
+
+    def patch(self, path: str, json: Document) -> dict[str, Any]:
+        """PATCH and read the JSON object of the answer; the same change twice is one change."""
+        return document_of(self.request("PATCH", path, json=json))
+
+    def delete(self, path: str) -> None:
+        """DELETE; one that was cut off and tried again may find that its work is done."""
+        lost: list[TuneserveError] = []
+        try:
+            self.request("DELETE", path, failed=lost.append)
+        except NotFound:
+            if not any(isinstance(error, ConnectionFailed) for error in lost):
+                raise
 
     def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         """The items of a list, page after page, each page fetched when it is needed."""
@@ -123,30 +159,55 @@ class Client:
                 return
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
-        """GET a body in chunks, for `with client.stream(path) as chunks`."""
-        response = self.request("GET", path, headers={"Accept": "*/*"}, stream=True)
+    def stream(
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        follow_redirects: bool = False,
+    ) -> Iterator[httpx2.Response]:
+        """GET without retries and without reading the body, for `with client.stream(path) as response`.
+
+        Raises:
+            ConnectionFailed: No answer, or a body that was cut off while the caller read it.
+            ApiError: An error answer.
+        """
+        wait = timeout or self.timeout
+        request = self._http.build_request("GET", path, params=params, headers=headers, timeout=wait)
         try:
-            yield response.iter_bytes()
+            response = self._http.send(request, stream=True, follow_redirects=follow_redirects)
+            with closing(response):
+                if not response.is_success:
+                    response.read()
+                    raise error_of(response)
+                yield response
         except httpx2.RequestError as error:
-            raise _connection_failed(response.request, error) from error
-        finally:
-            response.close()
+            raise _connection_failed(request, error) from error
 
     def _send(
-        self, method: str, path: str, *, content: BinaryIO | None, stream: bool, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        content: BinaryIO | None,
+        timeout: float,
+        until: float,
+        **options: Any,
     ) -> httpx2.Response:
         if content is not None:
             content.seek(0)
-        request = self._http.build_request(method, path, content=content, **options)
+        left = max(0.001, until - time.monotonic())
+        request = self._http.build_request(
+            method, path, content=content, timeout=min(timeout, left), **options
+        )
         try:
-            # Only downloads may be sent on, to where the operator stores the files.
-            response = self._http.send(request, stream=stream, follow_redirects=stream)
-            if response.is_success or response.status_code == 304:
-                return response
-            response.read()
+            response = self._http.send(request)
         except httpx2.RequestError as error:
             raise _connection_failed(request, error) from error
+        if response.is_success or response.status_code == 304:
+            return response
         raise error_of(response)
 
 

@@ -1,7 +1,9 @@
 """Everything this package raises on purpose.
 
 TuneserveError
-├── ConfigurationError      no address, or a key that cannot be sent
+├── ConfigurationError      no address, a key that cannot be sent, or a config file that does not fit
+├── MissingExtra            this needs a package that is not installed
+├── CannotExpress           a model of one's own has layers that the service cannot build
 ├── ConnectionFailed        no answer, after all retries
 ├── ApiError                an answer that is an error, or no answer of this API
 │   ├── BadRequest          400
@@ -34,6 +36,22 @@ class TuneserveError(Exception):
 
 class ConfigurationError(TuneserveError):
     """The client cannot be made from what it was given."""
+
+
+class MissingExtra(TuneserveError):
+    """A package of an extra is not installed; `extra` is its name, as in `tuneserve[keras]`."""
+
+    def __init__(self, extra: str, what: str) -> None:
+        super().__init__(extra, what)
+        self.extra = extra
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} needs more packages: pip install 'tuneserve[{self.extra}]'"
+
+
+class CannotExpress(TuneserveError):
+    """A model of one's own cannot be written as a spec; the message names every layer that cannot."""
 
 
 class ConnectionFailed(TuneserveError):

@@ -1,7 +1,9 @@
 """Progress: how far a job is, and what a person sees of it while waiting."""
 
+import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +17,17 @@ if TYPE_CHECKING:
 Watcher = Callable[["Job"], None]
 ProgressOption = bool | Literal["auto"] | Watcher
 
+REDRAW_SECONDS = 0.1
+"""Shortest time between two pictures of a bar: drawing must not slow the transfer down."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Record):
-    """Trials by state, epochs trained in all trials, and seconds since the start."""
+    """Trials by state, epochs trained in all trials, and seconds since the start.
+
+    Of the failed ones, `infeasible` could not be built; of the completed ones, `reused` took the result of
+    an equal trial.
+    """
 
     max_trials: int | None = None
     pending: int = 0
@@ -27,6 +36,8 @@ class Progress(Record):
     stopped: int = 0
     failed: int = 0
     cancelled: int = 0
+    infeasible: int = 0
+    reused: int = 0
     epochs: int = 0
     elapsed_seconds: float = 0.0
     eta_seconds: float | None = None
@@ -42,7 +53,7 @@ def watching(progress: ProgressOption) -> Iterator[Watcher]:
     """What to call with the job at each change: nothing, the caller's function, or a line."""
     if callable(progress):
         yield progress
-    elif progress is True or (progress == "auto" and sys.stderr.isatty()):
+    elif _is_shown(progress, sys.stderr):
         line = ProgressLine(sys.stderr)
         try:
             yield line
@@ -52,35 +63,110 @@ def watching(progress: ProgressOption) -> Iterator[Watcher]:
         yield lambda job: None
 
 
+@contextmanager
+def transfer(name: str, total: int | None, shown: ProgressOption) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes on stderr, and what to call with the bytes moved since the last call.
+
+    A negative number takes back what has to be sent again. "auto" shows the bar on a terminal only;
+    a function, which is for jobs, shows none.
+
+    Args:
+        name: What is moved, for people.
+        total: Bytes of the whole, or None where nobody knows.
+    """
+    if callable(shown) or not _is_shown(shown, sys.stderr):
+        yield lambda size: None
+        return
+    bar = TransferBar(name, total, sys.stderr)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class TransferBar:
+    """One live line of bytes on a terminal; elsewhere one line at the end."""
+
+    def __init__(self, name: str, total: int | None, stream: TextIO) -> None:
+        self._name = name
+        self._total = total
+        self._line = _Line(stream)
+        self._done = 0
+        self._drawn = -REDRAW_SECONDS
+
+    def __call__(self, size: int) -> None:
+        self._done += size
+        now = time.monotonic()
+        if self._line.live and now - self._drawn >= REDRAW_SECONDS:
+            self._drawn = now
+            self._line.write(self._text())
+
+    def close(self) -> None:
+        """Show how far it came, and go on below."""
+        self._line.write(self._text())
+        self._line.close()
+
+    def _text(self) -> str:
+        done = f"{self._done / 1e6:.1f}"
+        if not self._total:
+            return f"{self._name}  {done} MB"
+        share = min(1.0, self._done / self._total)
+        return f"{self._name}  {_bar(share)} {share:4.0%}  {done}/{self._total / 1e6:.1f} MB"
+
+
 class ProgressLine:
     """One live line on a terminal; elsewhere a line for each change."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
+        self._line = _Line(stream)
         self._last = ""
 
     def __call__(self, job: "Job") -> None:
         state = state_of(job)
-        text = f"{state}  {job.progress.elapsed_seconds:.0f} s"
-        if self._live:
-            self._rewrite(text)
-        elif state != self._last:
-            self._stream.write(text + "\n")
-            self._last = state
-        self._stream.flush()
-
-    def _rewrite(self, text: str) -> None:
-        # A line that wraps could not be rewritten.
-        text = text[: shutil.get_terminal_size().columns - 1]
-        self._stream.write("\r" + text.ljust(len(self._last)))
-        self._last = text
+        if self._line.live or state != self._last:
+            self._line.write(f"{state}  {job.progress.elapsed_seconds:.0f} s")
+        self._last = state
 
     def close(self) -> None:
         """Leave the live line as it is and go on below it."""
-        if self._live and self._last:
+        self._line.close()
+
+
+class _Line:
+    """A line that is written over on a terminal, and a new one each time elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.live = stream.isatty()
+        self._last = ""
+
+    def write(self, text: str) -> None:
+        if self.live:
+            # A line that wraps could not be rewritten.
+            text = text[: shutil.get_terminal_size().columns - 1]
+            self._stream.write("\r" + text.ljust(len(self._last)))
+            self._last = text
+        else:
+            self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        if self._last:
             self._stream.write("\n")
             self._stream.flush()
+            self._last = ""
+
+
+def _is_shown(progress: ProgressOption, stream: TextIO) -> bool:
+    if progress != "auto":
+        return progress is True
+    # A pipeline may give its commands a terminal that nobody looks at.
+    return stream.isatty() and not os.environ.get("CI")
+
+
+def _bar(share: float, width: int = 20) -> str:
+    full = round(share * width)
+    return "#" * full + "-" * (width - full)
 
 
 def state_of(job: "Job") -> str:

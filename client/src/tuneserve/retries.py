@@ -1,5 +1,6 @@
 """Retries: which errors are worth another try, and after how long."""
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -22,15 +23,28 @@ LONGEST_RETRY_AFTER_SECONDS = 60.0
 """A service that asks for more is not waited for: the caller should know."""
 
 
-def with_retries(send: Callable[[], Answer], max_retries: int) -> Answer:
-    """Call `send` until it answers, at most `1 + max_retries` times."""
+def with_retries(
+    send: Callable[[], Answer],
+    max_retries: int,
+    *,
+    until: float = math.inf,
+    failed: Callable[[TuneserveError], None] | None = None,
+) -> Answer:
+    """Call `send` until it answers, at most `1 + max_retries` times.
+
+    Args:
+        until: Time of `time.monotonic()` after which there is no other try.
+        failed: Called with each error that is followed by another try.
+    """
     for attempt in range(max_retries):
         try:
             return send()
         except TuneserveError as error:
             delay = seconds_before_retry(error, attempt)
-            if delay is None:
+            if delay is None or time.monotonic() + delay >= until:
                 raise
+            if failed:
+                failed(error)
             time.sleep(delay)
     return send()
 

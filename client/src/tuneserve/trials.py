@@ -7,6 +7,12 @@ from typing import Any, Self
 
 from tuneserve.records import Document, Record
 
+ENDED_STATES = frozenset({"completed", "stopped", "failed", "cancelled"})
+"""A trial in one of these is final."""
+
+OPEN_STATES = frozenset({"pending", "running"})
+"""A trial in one of these will train, or does."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch(Record):
@@ -62,6 +68,11 @@ class Trial(Record):
     create_time: datetime | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it will not go on; a state that this version does not know has ended with its end time."""
+        return self.state in ENDED_STATES or (self.state not in OPEN_STATES and self.end_time is not None)
 
     @classmethod
     def parse(cls, document: Document) -> Self:

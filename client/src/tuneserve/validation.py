@@ -10,7 +10,10 @@ from tuneserve.records import Document, Record
 
 @dataclass(frozen=True, kw_only=True)
 class Validation(Record):
-    """What the service would make of a spec: resolved, priced, and what does not fit."""
+    """What the service would make of a spec: resolved, priced, and what does not fit.
+
+    The digests are those of the job that would come of it, so equal ones mean an equal result.
+    """
 
     valid: bool
     spec: Mapping[str, Any] | None = None
@@ -18,6 +21,8 @@ class Validation(Record):
     estimate: Any = None
     warnings: tuple[Any, ...] = ()
     errors: tuple[FieldError, ...] = ()
+    spec_digest: str | None = None
+    dataset_digest: str | None = None
 
     @classmethod
     def parse(cls, document: Document) -> Self:

@@ -1,0 +1,5 @@
+"""`python -m tuneserve.cli` is `tuneserve`."""
+
+from tuneserve.cli import main
+
+main()

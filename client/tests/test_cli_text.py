@@ -1,0 +1,82 @@
+"""What reaches a terminal: no control characters of others, short numbers, curves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tuneserve.cli import text
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("plain text, ünï & 字 👍🏽", "plain text, ünï & 字 👍🏽"),
+        ("\x1b[2J\x1b]0;owned\x07", r"\x1b[2J\x1b]0;owned\x07"),
+        ("two\nlines\r\tand a tab", r"two\nlines\r\tand a tab"),
+        ("\x9b31m", r"\x9b31m"),
+        ("a\u202egnp.exe\u2066\ufeff", r"a\u202egnp.exe\u2066\ufeff"),
+        ("\u2028\u2029\ud800\x00\x7f", r"\u2028\u2029\ud800\x00\x7f"),
+        ("👩\u200d💻", "👩\u200d💻"),
+    ],
+)
+def test_control_characters_are_shown_and_not_sent(given: str, wanted: str) -> None:
+    assert text.shown(given) == wanted
+
+
+def test_json_is_ascii() -> None:
+    written = text.as_json({"name": "\x1b\x9b\u202eü"})
+    assert written.isascii()
+    assert written.isprintable() is False  # of its line breaks alone
+    assert json.loads(written) == {"name": "\x1b\x9b\u202eü"}
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (None, "-"),
+        (True, "true"),
+        (0.1 + 0.2, "0.3"),
+        (1e-7, "1e-07"),
+        (693962, "693962"),
+        ("a\nb", r"a\nb"),
+        ([3, 3], "3, 3"),
+        ({"a.b": 1, "c.b": 2, "d.e": 3}, "a.b=1  c.b=2  e=3"),
+        ({"layers.0": 1}, "layers.0=1"),
+    ],
+)
+def test_values(given: object, wanted: str) -> None:
+    assert text.value(given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("number", "wanted"),
+    [
+        (None, "-"),
+        (0.4, "0 s"),
+        (59.6, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (7440, "2 h 4 min"),
+        (400000, "111 h 6 min"),
+    ],
+)
+def test_seconds(number: float | None, wanted: str) -> None:
+    assert text.seconds(number) == wanted
+
+
+@pytest.mark.parametrize(
+    ("number", "wanted"), [(None, "-"), (0, "0 B"), (999, "999 B"), (1843200, "1.84 MB"), (5e12, "5e+03 GB")]
+)
+def test_size(number: float | None, wanted: str) -> None:
+    assert text.size(number) == wanted
+
+
+def test_sparklines() -> None:
+    assert text.sparkline([]) == ""
+    assert text.sparkline([0, 1]) == "▁█"
+    assert text.sparkline([0.5, 0.5, 0.5]) == "▅▅▅"
+    assert text.sparkline([0, None, 1]) == "▁·█"
+    assert text.sparkline([None]) == "·"
+    long = text.sparkline(list(range(1000)), width=8)
+    assert long == "▁▂▃▄▅▆▇█"

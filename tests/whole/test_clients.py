@@ -1,0 +1,160 @@
+"""Those who build on the service: a generated client, curl, the SDK and a notebook, on one real service."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tests.whole.conftest import Service
+
+ROOT = Path(__file__).parents[2]
+HTTP = ROOT / "docs" / "http.md"
+
+# What clients do has nothing to do with where the rows are.
+pytestmark = pytest.mark.parametrize("shared_service", ["sqlite"], indirect=True)
+
+# Runs with the generated package alone: nothing of ours is imported.
+GENERATED = """
+import io, json, sys, time
+from generated import AuthenticatedClient
+from generated.api.artifacts import artifacts_download
+from generated.api.datasets import datasets_list
+from generated.api.jobs import jobs_best, jobs_create, jobs_get, jobs_validate
+from generated.api.trials import trials_list
+from generated.models import JobSpec
+
+url, key = sys.argv[1:]
+client = AuthenticatedClient(base_url=url, token=key, raise_on_unexpected_status=True)
+spec = JobSpec.from_dict({
+    "dataset": "builtin:digits",
+    "model": {"family": "cnn", "filters": {"type": "choice", "values": [4, 8]}, "blocks": 1},
+    "training": {
+        "learning_rate": {"type": "float", "min": 1e-3, "max": 1e-2, "sampling": "log"},
+        "epochs": 1,
+    },
+    "budget": {"max_trials": 2},
+})
+checked = jobs_validate.sync(client=client, body=spec)
+job = jobs_create.sync(client=client, body=spec)
+while job.state not in ("succeeded", "failed", "cancelled"):
+    time.sleep(0.2)
+    job = jobs_get.sync(job.id, client=client)
+best = jobs_best.sync(job.id, client=client)
+trials = trials_list.sync(job.id, client=client)
+model = artifacts_download.sync_detailed(job.id, "model.keras", client=client)
+print(json.dumps({
+    "valid": checked.valid,
+    "state": job.state,
+    "completed": job.progress.completed,
+    "score": best.score,
+    "open": sorted(best.hyperparameters.to_dict()),
+    "trials": [trial.state for trial in trials.items],
+    "model": model.content[:2].decode(),
+    "ours": [name for name in sys.modules if name.split(".")[0] in ("tuneserve", "schemas", "service")],
+}))
+"""
+
+
+def tool(name: str) -> Path:
+    return Path(sys.executable).parent / name
+
+
+def test_a_client_generated_from_the_document_completes_a_job(
+    shared_service: Service, tmp_path: Path
+) -> None:
+    with shared_service.client() as client:
+        document = tmp_path / "openapi.json"
+        document.write_text(json.dumps(client.get("/v1/openapi.json")))
+    generated = subprocess.run(
+        [
+            *(tool("openapi-python-client"), "generate", "--path", document, "--meta", "none"),
+            *("--output-path", tmp_path / "generated", "--fail-on-warning"),
+        ],
+        # It puts what it has written into form with ruff.
+        env={**os.environ, "PATH": f"{tool('ruff').parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert generated.returncode == 0, generated.stdout + generated.stderr
+    ran = subprocess.run(
+        [sys.executable, "-c", GENERATED, shared_service.url, shared_service.key],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told.pop("score") > 0
+    assert told == {
+        "valid": True,
+        "state": "succeeded",
+        "completed": 2,
+        "open": ["model.filters", "training.learning_rate"],
+        "trials": ["completed", "completed"],
+        "model": "PK",
+        "ours": [],
+    }
+
+
+def zipped_digits(file: Path, each: int = 30) -> None:
+    """PNGs of three of scikit-learn's digits, a folder for each."""
+    digits = load_digits()
+    with zipfile.ZipFile(file, "w") as archive:
+        for digit in range(3):
+            for place, image in enumerate(digits.images[digits.target == digit][:each]):
+                content = BytesIO()
+                Image.fromarray((image * 15).astype("uint8")).save(content, "PNG")
+                archive.writestr(f"images/{['zero', 'one', 'two'][digit]}/{place}.png", content.getvalue())
+
+
+def test_the_walk_with_curl_comes_to_its_end(shared_service: Service, tmp_path: Path) -> None:
+    zipped_digits(tmp_path / "images.zip")
+    blocks = re.findall(r"```bash\n(.*?)```", HTTP.read_text(), re.DOTALL)
+    assert "admin.key" in blocks[0], "the first says where a person finds address and key"
+    script = "set -euo pipefail\n" + "\n".join(blocks[1:])
+    surroundings = {"TUNESERVE_URL": f"{shared_service.url}/v1", "TUNESERVE_API_KEY": shared_service.key}
+    ran = subprocess.run(
+        ["bash", "-c", script],
+        env={**os.environ, **surroundings},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    said = Said(tmp_path, ran.stdout)
+    assert [one["name"] for one in said.json("dataset.json")["classes"]] == ["one", "two", "zero"]
+    assert said.json("job.json")["state"] == "succeeded"
+    assert said.json("history.json")["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+    assert said.events()[-1] == "end"
+    assert said.events().count("epoch") == 12
+    assert "\n304\n" in ran.stdout
+    assert re.search(r'^"?number"?,', ran.stdout, re.MULTILINE), "the table of trials"
+    assert '"pointer":"/budget/max_trials"' in ran.stdout.replace(" ", "")
+    assert zipfile.is_zipfile(tmp_path / "model.keras")
+    digest = re.search(r"^([0-9a-f]{64})  model.keras$", ran.stdout, re.MULTILINE)
+    assert digest is not None
+    assert ran.stdout.count(digest[1]) == 2, "the list of artefacts has it too"
+
+
+class Said:
+    """What the walk has left and printed."""
+
+    def __init__(self, folder: Path, printed: str) -> None:
+        self.folder, self.printed = folder, printed
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text())
+
+    def events(self) -> list[str]:
+        return re.findall(r"^event: (\w+)$", (self.folder / "events.txt").read_text(), re.MULTILINE)
