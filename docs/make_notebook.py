@@ -5,11 +5,14 @@ The cells are here, as text that can be reviewed; `tests/whole/test_clients.py` 
 
 import os
 import sys
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 from textwrap import dedent
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs" / "first-search.ipynb"
@@ -31,6 +34,7 @@ CELLS = (
         "code",
         """
         from sklearn.datasets import load_digits
+
         from tuneserve import Client, hp
 
         client = Client()
@@ -95,8 +99,11 @@ CELLS = (
     (
         "code",
         """
-        job = client.jobs.create(spec)
-        job.wait(on_trial=lambda trial: print(f"trial {trial.number}: {trial.state}, {trial.score}"))
+        def tell(trial):
+            print(f"trial {trial.number}: {trial.state}, {trial.score:.3f}")
+
+
+        job = client.jobs.create(spec).wait(on_trial=tell)
         """,
     ),
     ("markdown", "## What was tried"),
@@ -159,14 +166,34 @@ def run(made: nbformat.NotebookNode, url: str, key: str) -> nbformat.NotebookNod
     return runner.execute(env=surroundings)
 
 
+def kept(made: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without what every run says otherwise, and with small pictures: this is kept in the repository."""
+    made.metadata.pop("language_info", None)
+    for cell in made.cells:
+        outputs = [one for one in cell.get("outputs", ()) if one.get("name") != "stderr"]
+        for data in (one["data"] for one in outputs if "data" in one):
+            if "image/png" in data:
+                data["image/png"] = smaller(data["image/png"])
+        if "outputs" in cell:
+            cell.outputs = outputs
+    return made
+
+
+def smaller(picture: str) -> str:
+    """A PNG in base64 with 64 colours at most."""
+    packed = BytesIO()
+    with Image.open(BytesIO(b64decode(picture))) as image:
+        image.convert("RGB").quantize(64).save(packed, "PNG", optimize=True)
+    return b64encode(packed.getvalue()).decode()
+
+
 def main() -> None:
     sys.path.insert(0, str(ROOT))
     from examples.demo import service
 
     with service() as (url, key):
         made = run(notebook(), url, key)
-    made.metadata.pop("language_info", None)
-    nbformat.write(made, FILE)
+    nbformat.write(kept(made), FILE)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,20 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import nbformat
+import numpy as np
 import pytest
+from nbclient import NotebookClient
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from tests.whole.conftest import Service
+from tuneserve import Client, Job, Trial, hp
 
 ROOT = Path(__file__).parents[2]
 HTTP = ROOT / "docs" / "http.md"
+NOTEBOOK = ROOT / "docs" / "first-search.ipynb"
+CHARTS = ["history", "curves", "parallel", "importance", "timeline"]
 
 # What clients do has nothing to do with where the rows are.
 pytestmark = pytest.mark.parametrize("shared_service", ["sqlite"], indirect=True)
@@ -158,3 +164,86 @@ class Said:
 
     def events(self) -> list[str]:
         return re.findall(r"^event: (\w+)$", (self.folder / "events.txt").read_text(), re.MULTILINE)
+
+
+def test_the_sdk_from_a_folder_of_images_to_a_prediction(
+    shared_service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upload, job, live progress, best model, prediction, with a real worker."""
+    zipped_digits(tmp_path / "images.zip")
+    with zipfile.ZipFile(tmp_path / "images.zip") as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    told: list[Trial] = []
+    states: list[tuple[str, int]] = []
+
+    def watch(job: Job) -> None:
+        states.append((job.state, job.progress.epochs))
+
+    with Client(shared_service.url, shared_service.key) as client:
+        dataset = client.datasets.upload(tmp_path / "images")
+        assert client.datasets.upload(tmp_path / "images").id == dataset.id
+        job = client.jobs.create(
+            dataset=dataset,
+            model={"family": "cnn", "filters": hp.Choice([4, 8]), "blocks": 1},
+            training={"learning_rate": hp.Float(1e-3, 1e-2, sampling="log"), "epochs": 4, "batch_size": 16},
+            budget={"max_trials": 3},
+        )
+        job.wait(timeout=120, progress=watch, on_trial=told.append)
+        assert sorted(trial.number for trial in told) == [0, 1, 2]
+        assert all(len(trial.epochs) == 4 for trial in told)
+        assert states == sorted(states, key=lambda one: one[1])
+        assert len({epochs for _, epochs in states}) > 2, "seen while it ran"
+        best = job.best_result()
+        assert best.score == max(trial.score or 0.0 for trial in told)
+        model = job.best_model()
+        images = np.stack([image * 15 for image in load_digits().images[:12]]).astype("uint8")
+        assert model.predict(images[..., None], verbose=0).shape == (12, 3)
+        assert best.model is not None
+        assert best.model.parameters == model.count_params()
+        assert best.model.bytes == job.download_model(tmp_path).stat().st_size
+        assert best.model.prediction_seconds > 0
+
+
+class Watched(NotebookClient):
+    """Counts how often what a cell had shown was drawn anew."""
+
+    redrawn = 0
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        self.redrawn += msg["msg_type"] == "update_display_data"
+        return super().process_message(msg, cell, cell_index)
+
+
+def test_the_notebook_shows_what_it_showed(shared_service: Service, tmp_path: Path) -> None:
+    stored = nbformat.read(NOTEBOOK, as_version=4)
+    again = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in again.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    runner = Watched(again, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    surroundings = {
+        "TUNESERVE_URL": shared_service.url,
+        "TUNESERVE_API_KEY": shared_service.key,
+        "TUNESERVE_CACHE": str(tmp_path / "cache"),
+    }
+    runner.execute(env={**os.environ, **surroundings})
+    assert shown(again) == shown(stored)
+    assert runner.redrawn > 3, "the progress is live"
+    charts = [data for data in pictures(again) if "image/png" in data]
+    assert [data["text/plain"].split("'")[1] for data in charts] == CHARTS
+    for data in charts:
+        assert data["application/vnd.vegalite.v5+json"]["$schema"].endswith("/v5.json")
+    text = "".join(one.get("text", "") for cell in again.cells for one in cell.get("outputs", ()))
+    assert re.search(r"^trial 9: completed", text, re.MULTILINE)
+    predicted, true = (re.findall(r"\d", line) for line in text.splitlines()[-2:])
+    assert sum(one == other for one, other in zip(predicted, true, strict=True)) >= 10, "it has learned"
+
+
+def pictures(notebook: nbformat.NotebookNode) -> list[dict[str, Any]]:
+    return [one["data"] for cell in notebook.cells for one in cell.get("outputs", ()) if "data" in one]
+
+
+def shown(notebook: nbformat.NotebookNode) -> list[list[str]]:
+    """What kinds of things are shown below the cells."""
+    return [sorted(data) for data in pictures(notebook)]

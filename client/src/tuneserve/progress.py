@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from tuneserve.records import Record
 
@@ -50,9 +50,11 @@ class Progress(Record):
 
 @contextmanager
 def watching(progress: ProgressOption) -> Iterator[Watcher]:
-    """What to call with the job at each change: nothing, the caller's function, or a line."""
+    """What to call with the job at each change: nothing, the caller's function, a table or a line."""
     if callable(progress):
         yield progress
+    elif progress and _is_in_notebook():
+        yield NotebookProgress()
     elif _is_shown(progress, sys.stderr):
         line = ProgressLine(sys.stderr)
         try:
@@ -132,6 +134,22 @@ class ProgressLine:
         self._line.close()
 
 
+class NotebookProgress:
+    """The job as a table below a notebook's cell, drawn again at each change."""
+
+    def __init__(self) -> None:
+        from IPython import display
+
+        # IPython has no types.
+        show: Callable[..., Any] = display.display
+        self._shown = show({"text/plain": "waiting"}, raw=True, display_id=True)
+
+    def __call__(self, job: "Job") -> None:
+        from tuneserve.html import job_html
+
+        self._shown.update({"text/html": job_html(job), "text/plain": state_of(job)}, raw=True)
+
+
 class _Line:
     """A line that is written over on a terminal, and a new one each time elsewhere."""
 
@@ -162,6 +180,12 @@ def _is_shown(progress: ProgressOption, stream: TextIO) -> bool:
         return progress is True
     # A pipeline may give its commands a terminal that nobody looks at.
     return stream.isatty() and not os.environ.get("CI")
+
+
+def _is_in_notebook() -> bool:
+    # Whoever is in a notebook has imported it: it is looked for, never loaded.
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def _bar(share: float, width: int = 20) -> str:
