@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check format bench docs lock clean
+.PHONY: help setup up demo test check format bench docs notebook lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: $(READY) ## the numbers that the README claims
 docs: $(READY) ## the page of all fields and the JSON Schema of a spec, from the schemas
 	@$(BIN)/python docs/make_fields.py
 	@$(BIN)/python docs/make_schema.py
+
+notebook: $(READY) ## run the notebook of the docs on a service of its own, and keep what it shows
+	@$(BIN)/python docs/make_notebook.py
 
 # Names, versions and hashes only: where a package comes from is the business of whoever installs it.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
