@@ -67,7 +67,8 @@ class TrialEventSchema(AnswerSchema):
         allow_none=True,
         metadata={
             "description": "Why it waits again or has ended early: what it was told to stop for, a stopping "
-            "rule, or one of lost, paused, handed_back, extended, reused, begun_anew."
+            "rule, the code of what was away, or one of lost, paused, handed_back, extended, reused, "
+            "begun_anew."
         },
     )
 
@@ -86,7 +87,7 @@ class ProgressEventSchema(JobSchema):
 
 
 class EndEventSchema(AnswerSchema):
-    """The job has ended: nothing follows."""
+    """The job has ended. Trials of one that failed may still be stopping: their ends have later numbers."""
 
     state = String(required=True, metadata={"enum": _STATES})
     stop_reason = String(required=True, allow_none=True, metadata={"enum": _REASONS})

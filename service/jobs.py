@@ -1,7 +1,7 @@
 """`/v1/jobs`: post a recipe with open values, follow it, get what came out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -117,19 +117,16 @@ def get(query: dict[str, Any], job_id: str) -> Any:
 )
 def delete(job_id: str) -> None:
     """Remove a job that has ended, with its trials and its artefacts."""
-    paths = jobs.remove(context.session(), context.project(), job_id)
-    context.after_commit(_drop, job_id, paths)
+    jobs.remove(context.session(), context.project(), job_id)
+    context.after_commit(_drop, job_id)
 
 
-def _drop(job_id: str, paths: Sequence[str]) -> None:
+def _drop(job_id: str) -> None:
     """The job is gone, whatever the storage says now: what stays there is for the operator to see."""
-    left = list(paths)
     try:
-        while left:
-            context.services().blobs.delete(left[-1])
-            left.pop()
+        context.services().blobs.delete_under(jobs.blob_folder(job_id))
     except Unavailable as error:
-        _log.warning("blobs of a deleted job are left", job=job_id, paths=left, error=str(error))
+        _log.warning("blobs of a deleted job are left", job=job_id, error=str(error))
 
 
 @blueprint.route("/v1/jobs/<id:job_id>/best", methods=["GET"])

@@ -248,7 +248,8 @@ def release(session: Session, job_id: str, number: int) -> None:
     ended = {"end_time": clock(), "lease_expires_at": None}
     once_more = TrialRow.losses + 1
     worn = (*lost, once_more >= MAX_LOSSES, or_(TrialRow.stop.is_(None), trials.pausing()))
-    failed = {"state": TrialState.FAILED, "error": poison, "losses": once_more, **ended}
+    # Not because it was told to pause.
+    failed = {"state": TrialState.FAILED, "error": poison, "losses": once_more, "stop": None, **ended}
     events.moved(session, job_id, update(TrialRow).where(*worn).values(**failed), events.LOST)
     waiting = {"losses": once_more, **_waiting(TrialRow.stop)}
     events.moved(session, job_id, update(TrialRow).where(*lost).values(**waiting), events.LOST)

@@ -86,6 +86,20 @@ class BlobStore:
         except (BaseError, OSError) as error:
             raise _away(error) from error
 
+    def delete_under(self, folder: str) -> None:
+        """Deletes every blob below a folder, named anywhere or not.
+
+        Raises:
+            Unavailable: `storage_unavailable`.
+        """
+        try:
+            for some in obstore.list(self._store, prefix=folder):
+                obstore.delete(self._store, [one["path"] for one in some])
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError) as error:
+            raise _away(error) from error
+
 
 def sha256_of(file: Path) -> str:
     with file.open("rb") as handle:

@@ -155,8 +155,13 @@ def cancel(session: Session, project: str, job_id: str) -> Job:
     return get(session, project, job_id)
 
 
-def remove(session: Session, project: str, job_id: str) -> list[str]:
-    """Deletes a job that has ended, with all that it knows; says which blobs nothing names any more.
+def blob_folder(job_id: str) -> str:
+    """Where all the bytes that a job leaves lie."""
+    return f"jobs/{job_id}"
+
+
+def remove(session: Session, project: str, job_id: str) -> None:
+    """Deletes the rows of a job that has ended.
 
     Raises:
         NotFound: there is none in this project.
@@ -167,14 +172,12 @@ def remove(session: Session, project: str, job_id: str) -> list[str]:
     if not JobState(row.state).is_terminal:
         raise Conflict("job_not_ended", f"The job is {row.state}: cancel it first.")
     mine = TrialRow.job_id == job_id
-    # Of a job that failed: what runs still leaves blobs.
-    running = select(TrialRow.number).where(mine, TrialRow.state == TrialState.RUNNING)
+    # Of a job that failed: what runs still leaves blobs. Whoever has lost the lease takes its own away.
+    owned = (TrialRow.state == TrialState.RUNNING, TrialRow.lease_expires_at >= clock())
+    running = select(TrialRow.number).where(mine, *owned)
     if session.scalar(running.limit(1)) is not None:
         raise Conflict("job_not_ended", "Trials of the job are still stopping; try again in a moment.")
-    kept = session.execute(select(TrialRow.weights, TrialRow.checkpoint).where(mine)).all()
-    named = session.scalars(select(ArtifactRow.path).where(ArtifactRow.job_id == job_id)).all()
     session.execute(delete(JobRow).where(JobRow.id == job_id))
-    return [*named, *(path for paths in kept for path in paths if path)]
 
 
 def settle_cancelled(session: Session, job_id: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemas.logs import logger
 from schemas.problems import Unavailable
-from store import attempts, curves
+from store import attempts, curves, jobs
 from store.attempts import Claim
 from store.leases import LeaseLost
 from tasks.context import Context
@@ -29,7 +29,7 @@ def put(context: Context, claim: Claim, state: "Checkpoint | None") -> str | Non
         return None
     lease = claim.lease
     # Under the attempt's own name: an attempt that was presumed dead writes over nothing.
-    path = f"jobs/{lease.job_id}/trials/{lease.number}/{claim.attempt}/checkpoint.npz"
+    path = f"{jobs.blob_folder(lease.job_id)}/trials/{lease.number}/{claim.attempt}/checkpoint.npz"
     with tempfile.TemporaryDirectory(dir=context.scratch) as folder:
         file = Path(folder) / "checkpoint.npz"
         state.save(file)

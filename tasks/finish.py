@@ -1,6 +1,7 @@
 """The end of a job: the model is made, verified and published, then the job has succeeded."""
 
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,11 +95,19 @@ def _make(context: Context, work: Work, lease: Lease, keeper: Keeper, folder: Pa
         _Reporter(keeper),
         context.materials(work.project, spec.recipe(best.hyperparameters).model.earlier_job),
     )
-    prefix = f"jobs/{work.id}/result/{lease.epoch}"
+    prefix = f"{jobs.blob_folder(work.id)}/result/{lease.epoch}"
     published = [_publish(context, prefix, file) for file in done.files]
-    with context.database.write() as session:
-        superseded = artifacts.publish(session, work.id, published)
-        jobs.succeed(session, lease, _result(best, done))
+    try:
+        with context.database.write() as session:
+            # First: a job that was cancelled may be deleted by now, and its files would be nobody's.
+            leases.renew(session, lease, context.settings.lease_seconds)
+            superseded = artifacts.publish(session, work.id, published)
+            jobs.succeed(session, lease, _result(best, done))
+    except LeaseLost:
+        for one in published:
+            with suppress(Unavailable):
+                context.blobs.delete(one.path)
+        raise
     for path in superseded:
         context.blobs.delete(path)
 

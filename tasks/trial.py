@@ -12,7 +12,7 @@ from schemas.problems import Unavailable
 from schemas.specs import JobSpec, load_spec
 from schemas.states import TrialState
 from schemas.trials import Trial
-from store import attempts, searches, trials
+from store import attempts, jobs, searches, trials
 from store.attempts import Claim, Outcome
 from store.leases import LeaseLost
 from store.searches import Work
@@ -87,6 +87,7 @@ def _complete(context: Context, claim: Claim, outcome: Outcome) -> None:
     _log.info("trial ended", job=lease.job_id, trial=lease.number, state=outcome.state, code=error)
     with (
         checkpoints.dropped_if_lost(context, outcome.checkpoint),
+        checkpoints.dropped_if_lost(context, outcome.weights),
         context.database.write() as session,
     ):
         superseded = attempts.complete(session, claim.lease, outcome)
@@ -201,7 +202,7 @@ def _publish_weights(
     if spec.result.refit or beaten or not result.weights:
         return None
     # Under the attempt's own name: an attempt that was presumed dead writes over nothing.
-    path = f"jobs/{work.id}/trials/{claim.lease.number}/{claim.attempt}/weights.npz"
+    path = f"{jobs.blob_folder(work.id)}/trials/{claim.lease.number}/{claim.attempt}/weights.npz"
     with tempfile.TemporaryDirectory(dir=context.scratch) as folder:
         file = Path(folder) / "weights.npz"
         save_weights(result.weights, file)

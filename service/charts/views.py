@@ -8,15 +8,19 @@ from flask import Response, jsonify, make_response, request
 
 from schemas.charts import ChartInfo, ChartListSchema, Rows
 from schemas.fields import nearest
-from schemas.problems import NotFound
+from schemas.problems import Invalid, NotFound
 from schemas.specs import load_spec
 from service import context
 from service.bodies import Blueprint
 from service.charts import CHARTS, Chart, curves, drawn, listed
+from service.charts.frame import empty
 from service.transactions import reads
 from store import charts, jobs
 
 blueprint = Blueprint("charts", __name__, description="Pictures of a search.")
+
+# Moved whenever a chart is drawn in another way: what clients have kept of an ended job is then old.
+_DRAWING = 1
 
 _SPECIFICATION = {
     "description": "A Vega-Lite specification, version 5, with its data in it",
@@ -41,10 +45,14 @@ def get(job_id: str, name: str) -> Response:
     with context.reading() as session:
         revision = jobs.revision(session, context.project(), job_id)
     chart = _chart(name)
-    if request.if_none_match.contains_weak(str(revision)):
+    if request.if_none_match.contains_weak(_tag(revision)):
         return make_response("", HTTPStatus.NOT_MODIFIED, _headers(revision))
-    revision, rows = _read(job_id, chart)
-    return make_response(jsonify(drawn(chart, rows)), HTTPStatus.OK, _headers(revision))
+    try:
+        revision, rows = _read(job_id, chart)
+        specification = drawn(chart, rows)
+    except Invalid:
+        specification = empty(chart.title, "This version cannot read the spec of the job.")
+    return make_response(jsonify(specification), HTTPStatus.OK, _headers(revision))
 
 
 def _chart(name: str) -> Chart:
@@ -68,4 +76,8 @@ def _read(job_id: str, chart: Chart) -> tuple[int, Rows]:
 
 
 def _headers(revision: int) -> dict[str, str]:
-    return {"ETag": f'"{revision}"', "Cache-Control": "no-cache"}
+    return {"ETag": f'"{_tag(revision)}"', "Cache-Control": "no-cache"}
+
+
+def _tag(revision: int) -> str:
+    return f"{revision}-{_DRAWING}"

@@ -574,7 +574,7 @@ def test_a_storage_that_is_away_does_not_keep_a_job(
     def away(path: str) -> None:
         raise Unavailable("storage_unavailable", "away")
 
-    monkeypatch.setattr(services(app).blobs, "delete", away)
+    monkeypatch.setattr(services(app).blobs, "delete_under", away)
     assert api.delete(f"/v1/jobs/{ended}").status_code == 204
     problem(api.get(f"/v1/jobs/{ended}"), 404, "job_not_found")
 

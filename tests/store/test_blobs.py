@@ -86,6 +86,19 @@ class BlobContract:
     def test_deleting_nothing_is_no_error(self, store: BlobStore) -> None:
         store.delete("nothing")
 
+    def test_what_is_below_a_folder_is_deleted_and_nothing_beside_it(
+        self, store: BlobStore, stored: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "some").write_bytes(CONTENT)
+        for path in ("jobs/a/1", "jobs/a/b/2", "jobs/ab/3"):
+            store.put(path, tmp_path / "some")
+        store.delete_under("jobs/a")
+        store.delete_under("jobs/nothing")
+        for path in ("jobs/a/1", "jobs/a/b/2"):
+            with pytest.raises(Unavailable):
+                list(store.read(path, 0, 1))
+        assert list(store.read("jobs/ab/3", 0, 1)) == list(store.read(stored, 0, 1))
+
     def test_it_answers(self, store: BlobStore) -> None:
         assert store.answers()
 

@@ -292,6 +292,15 @@ class TestLoss:
         assert trial.end_time is not None
         assert try_to_claim(database, job_id, 0) is None
 
+    def test_the_third_loss_is_poison_for_a_trial_that_was_to_pause_too(self, database: Database) -> None:
+        job_id = running_job(database, 1)
+        for _ in range(MAX_LOSSES):
+            claim(database, job_id, 0, seconds=OVER)
+            set_trial(database, job_id, 0, stop=trials.PAUSED)
+            release(database, job_id, 0)
+        row = trial_row(database, job_id, 0)
+        assert (row.state, row.stop) == (TrialState.FAILED, None), "it was not the pause that ended it"
+
     def test_a_release_twice_at_once_counts_once(self, database: Database) -> None:
         job_id = running_job(database, 1)
         claim(database, job_id, 0, seconds=OVER)

@@ -1,9 +1,13 @@
 """Jobs that others depend on, deleted while those run."""
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from schemas.states import JobState
 from store import jobs
+from tasks import trial
 from tasks.context import Context
 from tasks.plan import plan
 from tests.store.makers import (
@@ -12,7 +16,10 @@ from tests.store.makers import (
     complete,
     job_with_trials,
     new_job,
+    release,
+    running_job,
     set_state,
+    set_trial,
     state_of,
     work_of,
 )
@@ -44,3 +51,25 @@ def test_a_plan_of_a_deleted_job_is_nothing(context: Context) -> None:
     job_id = new_job(context.database, **GIVEN)
     _remove(context, job_id)
     plan(context, job_id)
+
+
+def test_weights_of_a_trial_that_was_given_up_for_lost_are_not_left(
+    sqlite_context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = sqlite_context
+    job_id = running_job(context.database, 1, **GIVEN, result={"refit": False})
+    set_trial(context.database, job_id, 0, hyperparameters={"training.learning_rate": 0.01})
+    publish = trial._publish_weights
+
+    def publish_too_late(*arguments: Any) -> Any:
+        path = publish(*arguments)
+        set_trial(context.database, job_id, 0, lease_expires_at=1.0)
+        release(context.database, job_id, 0)
+        _remove(context, job_id)
+        return path
+
+    monkeypatch.setattr(trial, "_publish_weights", publish_too_late)
+    trial.run_trial(context, job_id, 0)
+    folder = Path(context.settings.storage_url.removeprefix("file://")) / "jobs"
+    assert folder.exists()
+    assert [file for file in folder.rglob("*") if file.is_file()] == []

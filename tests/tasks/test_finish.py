@@ -197,3 +197,23 @@ def test_a_job_deleted_before_its_message_comes_is_nothing_to_finish(context: Co
     with context.database.write() as session:
         jobs.remove(session, PROJECT, job_id)
     assert finish(context, job_id) is False
+
+
+def test_a_job_deleted_while_it_is_finished_leaves_nothing(
+    sqlite_context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = sqlite_context
+    job_id = finishing_job(context.database, [0.2])
+    publish = module._publish
+
+    def publish_of_a_deleted_job(*arguments: Any) -> Any:
+        with context.database.write() as session:
+            if jobs.state(session, job_id) == JobState.FINISHING:
+                jobs.cancel(session, PROJECT, job_id)
+                jobs.remove(session, PROJECT, job_id)
+        return publish(*arguments)
+
+    monkeypatch.setattr(module, "_publish", publish_of_a_deleted_job)
+    finish(context, job_id)
+    folder = Path(context.settings.storage_url.removeprefix("file://")) / "jobs"
+    assert [file for file in folder.rglob("*") if file.is_file()] == []
