@@ -27,7 +27,7 @@ CELLS = (
 
         The service has been started with `make up`; its address and key are in `TUNESERVE_URL` and
         `TUNESERVE_API_KEY`. This side needs no TensorFlow until the model is loaded at the end:
-        `pip install './client[charts,keras,pandas]' tensorflow-cpu scikit-learn`.
+        `pip install './client[charts,keras,pandas]' jupyterlab tensorflow-cpu scikit-learn`.
         """,
     ),
     (

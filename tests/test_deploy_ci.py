@@ -55,6 +55,10 @@ def gitlab_script() -> str:
     return str(loaded(GITLAB)[".tuned-model"]["script"][1])
 
 
+def gitlab_install() -> str:
+    return str(loaded(GITLAB)[".tuned-model"]["script"][0])
+
+
 @pytest.fixture
 def arguments(tmp_path: Path) -> Any:
     """Runs a script with variables, and gives the arguments that the command was called with."""
@@ -90,7 +94,7 @@ def test_the_services_take_their_files(schema: str, file: Path) -> None:
 
 def test_every_script_is_sound(tmp_path: Path) -> None:
     files = [SCRIPT, CI.parents[1] / "client" / "tests" / "exit_codes.sh"]
-    scripts = {"gitlab": ("sh", gitlab_script())}
+    scripts = {"gitlab": ("sh", gitlab_script()), "gitlab-install": ("sh", gitlab_install())}
     for number, step in enumerate(loaded(ACTION)["runs"]["steps"]):
         scripts[f"action-{number}"] = ("bash", step["run"])
     for name, (shell, content) in scripts.items():
@@ -156,6 +160,29 @@ def test_every_input_is_used_and_described_by_the_page() -> None:
     assert set(workflow[0]["with"]) <= set(inputs)
     variables = loaded(GITLAB)[".tuned-model"]["variables"]
     assert set(GIVEN) - set(variables) == {"TUNE_SPEC"}
+
+
+def test_the_artifacts_of_gitlab_are_the_files_that_are_written() -> None:
+    """The runner puts variables into paths and reports (docs.gitlab.com, "Where variables can be used")."""
+    job = loaded(GITLAB)[".tuned-model"]
+    artifacts, names = job["artifacts"], job["variables"]
+    assert artifacts["paths"] == ["$TUNE_OUTPUT/", "$TUNE_SUMMARY"]
+    assert artifacts["reports"] == {"junit": "$TUNE_JUNIT"}
+    # An empty path would be the whole folder.
+    assert all(names[name] for name in ("TUNE_OUTPUT", "TUNE_SUMMARY", "TUNE_JUNIT"))
+
+
+@pytest.mark.parametrize("source", ["github", "gitlab"])
+def test_nothing_is_installed_by_a_name_that_anybody_could_take(source: str, tmp_path: Path) -> None:
+    """The package is on no public index: without a word of where it comes from, the job ends at once."""
+    assert "default" not in loaded(ACTION)["inputs"]["package"]
+    assert "TUNE_PACKAGE" not in loaded(GITLAB)[".tuned-model"]["variables"]
+    install = loaded(ACTION)["runs"]["steps"][0]["run"] if source == "github" else gitlab_install()
+    environment = {"PATH": "", "RUNNER_TEMP": str(tmp_path), "PACKAGE": "", "TUNE_PACKAGE": ""}
+    command = ["/bin/sh", "-ec", install]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "must say what pip installs, see docs/ci.md" in done.stderr
 
 
 def test_only_official_actions_are_used_at_a_version() -> None:

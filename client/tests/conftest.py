@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sdk_server import Server
 
-from tuneserve import Client, retries, waiting
+from tuneserve import Client, events, retries, waiting
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_facto
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of the client, short enough for tests; what the service asks for is kept."""
     monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0.002)
+    monkeypatch.setattr(events, "REOPEN_SECONDS", 0.002)
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(waiting, "IDLE_POLL_SECONDS", 0.02)
 

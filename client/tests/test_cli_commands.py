@@ -344,8 +344,20 @@ def test_watch_where_nothing_can_move(tuneserve: Any, server: Server, job: Any) 
     ]
 
 
-def test_watch_without_a_stream_polls(tuneserve: Any, server: Server, job: Any) -> None:
-    server.on("GET /v1/jobs/job_1/events", problem(429, "too_many_streams"))
+@pytest.mark.parametrize(
+    "answer",
+    [
+        problem(429, "too_many_streams"),
+        problem(404, "route_not_found"),
+        problem(406, "not_acceptable"),
+        problem(503, "unavailable"),
+        Answer(502, b"<h1>Bad gateway</h1>", {"Content-Type": "text/html"}),
+        Answer(200, b"<h1>Welcome</h1>", {"Content-Type": "text/html"}),
+    ],
+    ids=lambda answer: str(answer.status),
+)
+def test_watch_without_a_stream_polls(answer: Answer, tuneserve: Any, server: Server, job: Any) -> None:
+    server.on("GET /v1/jobs/job_1/events", answer)
     server.on(JOB, Answer(200, job("running")), Answer(200, job("running")), Answer(200, job("succeeded")))
     told = tuneserve("watch", "job_1", "--json")
     assert told.exit_code == 0
@@ -473,6 +485,42 @@ def test_doctor(tuneserve: Any, server: Server) -> None:
     assert "not an answer of Tuneserve" in told.stdout
 
 
+@pytest.mark.parametrize("path", ["healthz", "readyz", "v1/info"])
+def test_doctor_knows_json_of_another_service(path: str, tuneserve: Any, server: Server) -> None:
+    for one in ("healthz", "readyz"):
+        server.on(f"GET /{one}", Answer(200, {"status": "ok"}))
+    server.on("GET /v1/info", Answer(200, {"version": "0.2.0"}))
+    server.on("POST /v1/jobs:validate", Answer(200, {"valid": False, "errors": [], "warnings": []}))
+    assert tuneserve("doctor").exit_code == 0
+    server.on(f"GET /{path}", Answer(200, {"hello": 1}))
+    told = tuneserve("doctor")
+    assert (told.exit_code, "not an answer of Tuneserve" in told.stdout) == (6, True)
+
+
+FOREIGN = [
+    ["list"],
+    ["status", "job_1"],
+    ["trials", "job_1"],
+    ["trials", "job_1", "5"],
+    ["best", "job_1"],
+    ["download", "job_1"],
+    ["charts", "job_1"],
+    ["datasets", "list"],
+    ["datasets", "show", "ds_1"],
+    ["catalog"],
+]
+
+
+@pytest.mark.parametrize("command", FOREIGN, ids=" ".join)
+def test_json_of_another_service_is_no_answer(
+    command: list[str], tuneserve: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "next_answer", lambda *_: Answer(200, {"hello": 1}))
+    told = tuneserve(*command)
+    assert (told.exit_code, told.stdout) == (6, "")
+    assert "not an answer of Tuneserve" in told.stderr
+
+
 def test_doctor_without_an_address(tuneserve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TUNESERVE_URL")
     told = tuneserve("doctor")
@@ -515,6 +563,10 @@ def test_errors_are_one_line_and_a_code(answer: Answer, code: Exit, tuneserve: A
         ["submit"],
         ["submit", "no.yaml"],
         ["catalog", "--no"],
+        ["download", "job_1", "-o", ""],
+        ["charts", "job_1", "history", "-o", ""],
+        ["datasets", "upload", ""],
+        ["init", "-o", ""],
     ],
 )
 def test_wrong_usage_is_2_and_asks_nothing(args: list[str], tuneserve: Any, server: Server) -> None:
@@ -524,11 +576,39 @@ def test_wrong_usage_is_2_and_asks_nothing(args: list[str], tuneserve: Any, serv
     assert "Traceback" not in told.stderr
 
 
-def test_a_fault_of_the_program_says_so(tuneserve: Any, server: Server) -> None:
-    server.on("GET /v1/jobs", Answer(200, {"nothing": "expected"}))
+def test_what_cannot_be_uploaded_is_told_with_its_path(
+    tuneserve: Any, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.py").write_text("x = 1")
+    for name in ("empty", "a.py"):
+        path = tmp_path / name
+        told = tuneserve("datasets", "upload", str(path))
+        assert (told.exit_code, told.stdout, server.asked) == (2, "", [])
+        assert told.stderr.startswith(f"Error: {path}: ")
+        assert told.stderr.count("\n") == 1
+
+
+def test_what_is_no_wrong_usage_is_one_line(tuneserve: Any, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("mine")
+    told = tuneserve("init", "-o", str(file))
+    assert told.stderr == f"Error: {file} is there already; --force writes over it.\n"
+    told = tuneserve("run", str(file), "--min", "val_accuracy=97")
+    assert told.stderr.startswith("Error: --min val_accuracy: ")
+    assert (told.exit_code, told.stderr.count("\n")) == (2, 1)
+
+
+def test_a_fault_of_the_program_says_so(tuneserve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pages(*_: Any, **__: Any) -> None:
+        raise KeyError("items")
+
+    # No answer of a service is known to cause one.
+    monkeypatch.setattr("tuneserve.client.Client.pages", pages)
     told = tuneserve("list")
     assert told.exit_code == 70
-    assert told.stderr == "Error: a fault of this program (--debug shows where): KeyError: 'items'\n"
+    fault = "KeyError: 'items'"
+    assert told.stderr == f"Error: a fault of this program (--debug shows where): {fault}\n"
     assert "Traceback" in tuneserve("list", "--debug").stderr
 
 

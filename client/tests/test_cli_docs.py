@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
+from packaging.requirements import Requirement
 
 from tuneserve.cli.exits import MEANINGS
 from tuneserve.cli.program import COMMANDS, program
@@ -55,3 +57,17 @@ def test_help_texts_are_short() -> None:
             if isinstance(option, click.Option):
                 assert option.help, option.name
                 assert len(option.help) <= 80, option.help
+
+
+def test_the_oldest_click_that_may_be_installed_is_one_that_works() -> None:
+    """Before 8.4 `click.ParamType[...]` raises, and no command starts."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    (wanted,) = (
+        one for one in map(Requirement, project["optional-dependencies"]["cli"]) if one.name == "click"
+    )
+    assert "8.4.0" in wanted.specifier
+    assert "8.3.3" not in wanted.specifier
+
+
+def test_the_page_names_every_command_that_tells_faults_on_stdout() -> None:
+    assert "but for `validate`, `doctor` and `run --json`" in PAGE

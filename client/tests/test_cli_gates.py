@@ -52,7 +52,9 @@ def test_gates_are_read_in_order() -> None:
         (["val_accuracy="], [], "'' is not a number"),
         (["val_accuracy=97%"], [], "'97%' is not a number .*from 0 to 1"),
         ([], ["model_bytes=5MB"], "'5MB' is not a number .*bytes, without a unit"),
-        ([], ["prediction_seconds=10ms"], "'10ms' is not a number .*seconds"),
+        ([], ["model_bytes=5MB"], r"such as 5e6\)"),
+        ([], ["prediction_seconds=10ms"], r"'10ms' is not a number .*seconds, .* such as 0\.01\)"),
+        ([], ["parameters=2M"], r"a plain count, such as 2e6\)"),
         (["val_accuracy=nan"], [], "nan is not a limit"),
         ([], ["parameters=inf"], "inf is not a limit"),
         (["val_accuracy=97"], [], r"from 0 to 1, not 97; is 0\.97 meant\?"),
@@ -70,6 +72,23 @@ def test_gates_that_cannot_be(mins: list[str], maxs: list[str], message: str) ->
 
 def test_a_loss_may_be_above_one() -> None:
     assert gates.read_gates([], ["val_loss=2.5"])[0].limit == 2.5
+
+
+def test_a_tolerance_that_nothing_exceeds_is_refused() -> None:
+    with pytest.raises(GateError, match=r"val_accuracy is a number from 0 to 1, not 5; is 0\.05 meant\?"):
+        gates.check_tolerance(5, "val_accuracy")
+    gates.check_tolerance(0.99, "val_accuracy")
+    gates.check_tolerance(5, "val_loss")
+
+
+def test_a_loss_with_the_wrong_bound_is_doubted() -> None:
+    asked = gates.read_gates(["val_loss=0.5", "score=0.1", "val_accuracy=0.9"], ["test_loss=1"])
+    (told,) = gates.doubts(asked, spec(), {})
+    assert told == "--min val_loss: a lower val_loss is better; is --max meant?"
+    by_loss = spec(objective={"metric": "val_loss"})
+    assert gates.doubts(asked[1:], by_loss, {}) == [
+        "--min score: a lower val_loss is better; is --max meant?"
+    ]
 
 
 def test_what_a_job_will_have() -> None:

@@ -85,7 +85,7 @@ def test_without_the_extra_it_says_how_to_get_it(
     told = in_terminal(shown, "watch", "job_1") if package == "rich" else run(shown, "--help")
     output = told[1] if isinstance(told, tuple) else told.stderr
     assert (told[0] if isinstance(told, tuple) else told.returncode) == 2
-    assert "pip install 'tuneserve[cli]'" in output
+    assert "pip install click jsonschema rich ruamel.yaml" in output
     assert "Traceback" not in output
 
 
@@ -124,6 +124,27 @@ def test_interrupted_while_waiting_the_job_goes_on(
     assert "job_1 goes on: `tuneserve watch job_1` comes back, `tuneserve cancel job_1` ends it." in told
     assert "Traceback" not in told
     assert not [one for one in server.asked if one.method == "POST"]
+
+
+def test_a_download_that_is_terminated_leaves_nothing(
+    environment: dict[str, str], server: Server, job: Any, tmp_path: Path
+) -> None:
+    waiting = threading.Event()
+    artifact = {"name": "model.keras", "bytes": 5, "sha256": "00"}
+    server.on("GET /v1/jobs/job_1", Answer(200, job("succeeded")))
+    server.on("GET /v1/jobs/job_1/artifacts", Answer(200, {"items": [artifact]}))
+    server.on("GET /v1/jobs/job_1/artifacts/model.keras", Stream([b"he", waiting], headers={"ETag": '"m"'}))
+    folder = tmp_path / "out"
+    process = subprocess.Popen([*COMMAND, "download", "job_1", "-o", folder], env=environment, stderr=-1)
+    until = time.monotonic() + 30
+    while not list(folder.glob(".model.keras.*.part")):
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=30)[1]
+    waiting.set()
+    assert (process.returncode, told) == (130, b"\nInterrupted.\n")
+    assert list(folder.iterdir()) == []
 
 
 def test_text_that_the_encoding_lacks_is_escaped(

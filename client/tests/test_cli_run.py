@@ -18,9 +18,10 @@ from click.testing import CliRunner, Result
 from junitparser import JUnitXml
 from sdk_server import Answer, Server
 
+from tuneserve.cli import interrupts as signals
 from tuneserve.cli import reporting
 from tuneserve.cli.exits import Exit
-from tuneserve.cli.interrupts import Interrupted, bounded, interrupts
+from tuneserve.cli.interrupts import Interrupted, Interrupts, bounded, interrupts
 from tuneserve.cli.program import program
 from tuneserve.cli.run import run as command
 
@@ -134,7 +135,7 @@ def test_the_document_has_a_stable_shape(service: Service, run: Any, server: Ser
 
 
 def test_a_gate_that_cannot_be_is_found_before_anything_is_submitted(service: Service, run: Any) -> None:
-    service.server.on("GET /v1/catalog", Answer(200, {"metrics": [{"name": "f1"}]}))
+    service.server.on("GET /v1/catalog", Answer(200, {"families": [], "metrics": [{"name": "f1"}]}))
     result = run("--min", "val_f1=0.9", "--min", "val_acc=0.9")
     assert result.exit_code == 2
     assert "No gate can be on val_f1: it is not measured; put f1 into training.metrics." in result.stderr
@@ -158,6 +159,9 @@ def test_a_gate_that_cannot_be_is_found_before_anything_is_submitted(service: Se
         ["--junit", "spec.yaml/report.xml"],
         ["--output", "spec.yaml"],
         ["--dataset", "no/such/folder"],
+        ["--junit", ""],
+        ["--summary", ""],
+        ["--output", ""],
     ],
 )
 def test_wrong_usage_asks_the_service_nothing(service: Service, run: Any, arguments: list[str]) -> None:
@@ -190,6 +194,7 @@ def test_a_data_set_that_is_not_there_is_not_found(service: Service, run: Any) -
         (Answer(404, {"code": "not_found", "title": "Not Found"}), Exit.NOT_FOUND),
         (Answer(500, {"code": "internal", "title": "Fault"}), Exit.UNREACHABLE),
         (Answer(200, b"<html>a proxy</html>", {"Content-Type": "text/html"}), Exit.UNREACHABLE),
+        (Answer(200, {"hello": 1}), Exit.UNREACHABLE),
         (Answer(200, VALID, cut=0), Exit.UNREACHABLE),
     ],
 )
@@ -301,9 +306,38 @@ def test_a_held_interrupt_comes_at_the_end_of_the_block() -> None:
     assert done == ["made"]
 
 
+def test_a_signal_that_comes_twice_at_once_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `timeout` sends it, to the process and to its group."""
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    handler = Interrupts()
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        handler(signal.SIGTERM, None)
+    handler(signal.SIGTERM, None)
+    monkeypatch.setattr(signals, "ECHO_SECONDS", 0.0)
+    with pytest.raises(SystemExit, match="130"):
+        handler(signal.SIGTERM, None)
+
+
+def test_an_interrupt_in_the_instant_of_the_end_is_reported(
+    service: Service, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = Interrupts.settle
+
+    def late(handler: Interrupts) -> None:
+        monkeypatch.setattr(Interrupts, "settle", settle)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Interrupts, "settle", late)
+    result = run("--junit", "r.xml", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["verdict"]) == (130, "interrupted")
+    assert JUnitXml.fromfile("r.xml").errors == 1
+
+
 STUCK = """
 import sys, time
+from tuneserve.cli import interrupts as signals
 from tuneserve.cli.interrupts import Interrupted, interrupts
+signals.ECHO_SECONDS = 0
 with interrupts():
     try:
         print("ready", flush=True)
@@ -409,6 +443,17 @@ def test_a_baseline_that_is_not_there_or_has_no_model(baseline: Service, run: An
     assert "/v1/jobs" not in baseline.posted
 
 
+def test_scores_by_other_objectives_are_not_compared(baseline: Service, run: Any, server: Server) -> None:
+    spec = {**SPEC, "objective": {"metric": "val_loss"}}
+    server.on("GET /v1/jobs/job_0", Answer(200, {**baseline.made("succeeded", id="job_0"), "spec": spec}))
+    result = run("--baseline", "job_0", "--tolerance", "1", "--json", "--summary", "s.md")
+    found = json.loads(result.stdout)["baseline"]
+    assert (result.exit_code, found["metrics"]["score"]) == (0, None)
+    assert "score" not in found["deltas"]
+    assert found["deltas"]["val_accuracy"] == pytest.approx(-0.005)
+    assert "| `score` |" not in Path("s.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("changes", "warning"),
     [
@@ -437,6 +482,18 @@ def test_output_has_the_model_also_when_a_gate_was_missed(service: Service, run:
     assert json.loads(result.stdout)["artifacts"] == [
         str(folder / n) for n in ("model.keras", "best.json", "summary.md")
     ]
+
+
+def test_output_has_nothing_of_an_earlier_run(service: Service, run: Any) -> None:
+    names = ("model.keras", "best.json", "summary.md", "mine.txt")
+    Path("out").mkdir()
+    for name in names:
+        Path("out", name).write_text("before")
+    assert run("--output", "out", "--dry-run").exit_code == 0
+    assert {path.name for path in Path("out").iterdir()} == set(names)
+    service.server.on("GET /v1/jobs/job_1", Answer(200, service.made("failed")))
+    assert run("--output", "out").exit_code == 1
+    assert [path.name for path in Path("out").iterdir()] == ["mine.txt"]
 
 
 def test_a_model_that_is_not_the_published_one_is_not_left(service: Service, run: Any) -> None:
@@ -492,6 +549,16 @@ def test_a_data_set_is_uploaded_first(service: Service, run: Any, server: Server
     assert server.asked_for("POST /v1/jobs")[0].json()["dataset"] == "ds_7"
 
 
+def test_an_empty_data_set_is_not_the_folder_that_one_is_in(service: Service, run: Any) -> None:
+    """As the variable of a pipeline that is not set would have it."""
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        Path(name, "1.png").write_bytes(b"an image")
+    result = run("--dataset", "")
+    assert (result.exit_code, "'--dataset': it is empty" in result.stderr) == (2, True)
+    assert service.server.asked == []
+
+
 def test_a_step_summary_is_added_to_what_is_there(
     service: Service, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -506,8 +573,19 @@ def test_a_step_summary_is_added_to_what_is_there(
 
 def test_a_report_that_cannot_be_written_fails_a_run_that_met_its_gates(service: Service, run: Any) -> None:
     Path("full").symlink_to("/dev/full")
-    result = run("--summary", "full")
-    assert (result.exit_code, "No space left" in result.stderr) == (2, True)
+    result = run("--junit", "full", "--summary", "s.md", "--json")
+    told = "full: No space left on device"
+    assert (result.exit_code, f"Warning: {told}" in result.stderr) == (2, True)
+    assert json.loads(result.stdout)["problem"] == told
+    page = Path("s.md").read_text()
+    assert page.startswith("## letters: a file could not be written\n")
+    assert told.replace(":", "&#58;") in page
+    assert run("--summary", "full").exit_code == 2
+
+
+def test_a_best_that_is_not_of_this_service_misses_no_gate(service: Service, run: Any) -> None:
+    service.server.on("GET /v1/jobs/job_1/best", Answer(200, {"hello": 1}))
+    assert run("--min", "score=0.5").exit_code == 6
 
 
 def test_quiet_leaves_stderr_to_warnings(service: Service, run: Any) -> None:

@@ -161,8 +161,20 @@ def test_texts_of_others_stay_text(text: str) -> None:
     assert [len(rows) for rows in tables(page)][:2] == [2, 2]
     assert all(len(row) == len(rows[0]) for rows in tables(page) for row in rows)
     shown = " ".join(re.sub(r"[\x00-\x1f\u202e]", " ", text).split())
-    assert tables(page)[1][1] == [shown, shown]
+    assert [cell.replace("\u200b", "") for cell in tables(page)[1][1]] == [shown, shown]
     assert not re.search(r"(?i)https?://|www\.|@", re.sub(r"`[^`\n]*`", "", page))
+
+
+@pytest.mark.parametrize("mention", ["@team", "@-x", "#12", "!7", "&3", "~bug", "%4", "$5", "group/it#8"])
+def test_mentions_and_references_are_none_for_a_forge_either(mention: str) -> None:
+    """It looks for them in what Markdown has become, where an entity is its character again."""
+    (paragraph,) = [token for token in parsed(markdown.text(f"by {mention}")) if token.type == "inline"]
+    assert said(paragraph).replace("\u200b", "") == f"by {mention}"
+    assert not re.search(r"[@#!&~%$](?!\u200b)", said(paragraph))
+
+
+def test_signs_that_refer_to_nothing_are_left_alone() -> None:
+    assert markdown.text("up 5% at last!") == "up 5% at last&#33;"
 
 
 @pytest.mark.parametrize("value", [0.5, True, "adam", [3, 3], None])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import sys
 
 import pytest
 
 from tuneserve.cli import text
+from tuneserve.cli.context import Output
 
 
 @pytest.mark.parametrize(
@@ -80,3 +84,26 @@ def test_sparklines() -> None:
     assert text.sparkline([None]) == "·"
     long = text.sparkline(list(range(1000)), width=8)
     assert long == "▁▂▃▄▅▆▇█"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("width", [30, 50, 60, 80, 100, *range(104, 112), 200])
+def test_a_table_that_does_not_fit_is_folded_and_not_cut(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    id = "job_01k9zq4x7t8w2v5n6m3p0r1s2d"
+    columns = ("id", "name", "state", "trials", "best", "created", "labels")
+    row = [id, "letters", "succeeded", "10/10", "0.981234", "2026-11-01 10:00:00", "team=vision"]
+    Output().table(columns, [row])
+    heading, body = re.split("─+", terminal.getvalue())
+    assert max(map(len, body.splitlines())) <= width
+    assert body.split()[0] == id or width < 60
+    # Nothing is lost: what is folded stands below itself.
+    for told, wanted in ((heading, columns), (body, row)):
+        assert sorted("".join(told.split())) == sorted("".join(wanted).replace(" ", ""))

@@ -6,15 +6,16 @@ import subprocess
 import sys
 import time
 from email.utils import formatdate
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 from sdk_server import Answer
 
 import tuneserve
-from tuneserve import Client, errors, retries
+from tuneserve import Client, Job, errors, retries
 
 if TYPE_CHECKING:
     from sdk_server import Server
@@ -42,6 +43,32 @@ def test_address_and_key_come_from_arguments_then_environment(
 def test_bad_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TUNESERVE_URL", raising=False)
     with pytest.raises(tuneserve.ConfigurationError):
+        Client(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://u:secret@h",
+        "http://u:secret@h",
+        "u:secret@h",
+        "//u:secret@h",
+        "http://u:secret@h:port",
+        "http://u:secret@[",
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESERVE_URL", "http://other")
+    for arguments in ((url,), (url, "tns_k")):
+        with pytest.raises(tuneserve.ConfigurationError) as caught:
+            Client(*arguments)
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("url", ["http://h/?a=1", "http://h#part", "http://h/tune?"])
+def test_an_address_does_not_go_on_after_its_path(url: str) -> None:
+    with pytest.raises(tuneserve.ConfigurationError, match="it goes on after"):
         Client(url)
 
 
@@ -131,8 +158,8 @@ def test_the_callers_idempotency_key_is_sent(server: Server, client: Client, job
 
 def test_catalog_and_info(server: Server, client: Client) -> None:
     server.on("GET /v1/catalog", Answer(200, {"families": []}))
-    server.on("GET /v1/info", Answer(200, {"slots": 2}))
-    assert (client.catalog(), client.info()) == ({"families": []}, {"slots": 2})
+    server.on("GET /v1/info", Answer(200, {"version": "1"}))
+    assert (client.catalog(), client.info()) == ({"families": []}, {"version": "1"})
 
 
 def test_long_retry_after_is_left_to_the_caller(server: Server, client: Client) -> None:
@@ -173,6 +200,92 @@ def test_html_page_is_a_clear_error(server: Server, client: Client) -> None:
         client.jobs.get("job_1")
     assert caught.value.code == "not_json"
     assert "text/html from 127.0.0.1: '502 Bad Gateway nginx'" in str(caught.value)
+
+
+ASKS = {
+    "catalog": Client.catalog,
+    "info": Client.info,
+    "list": lambda client: list(client.jobs.list()),
+    "get": lambda client: client.jobs.get("job_1"),
+    "create": lambda client: client.jobs.create(seed=0),
+    "validate": lambda client: client.jobs.validate(seed=0),
+    "data sets": lambda client: list(client.datasets.list()),
+    "data set": lambda client: client.datasets.get("ds_1"),
+}
+ASKS_OF_JOBS = {
+    "reload": Job.reload,
+    "cancel": Job.cancel,
+    "clone": Job.clone,
+    "trial": lambda job: job.trial(0),
+    "trials": lambda job: list(job.trials()),
+    "artifacts": lambda job: list(job.artifacts()),
+    "best": Job.best_result,
+    "charts": Job.charts,
+}
+FOREIGN_JSON = [
+    {"hello": 1},
+    {"id": None, "state": None, "items": None, "version": None},
+    {"items": [{"hello": 1}]},
+    {"items": ["abc"]},
+    {"items": "abc"},
+]
+
+
+@pytest.mark.parametrize("body", FOREIGN_JSON)
+def test_json_of_another_api_is_a_clear_error(body: Any, job) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=body)
+
+    with Client("http://other.test", transport=httpx2.MockTransport(answer)) as client:
+        known = Job(client, job())
+        asks = [partial(ask, client) for ask in ASKS.values()]
+        for ask in [*asks, *(partial(ask, known) for ask in ASKS_OF_JOBS.values())]:
+            with pytest.raises(tuneserve.ApiError, match="not an answer of Tuneserve") as caught:
+                ask()
+            assert caught.value.code == "not_json"
+
+
+def test_the_message_of_a_gateway_is_shown(server: Server, client: Client) -> None:
+    problem = {"message": "No API key found", "errors": "abc"}
+    server.on("GET " + JOB, Answer(401, problem))
+    with pytest.raises(tuneserve.Unauthorized, match="401 http_401: No API key found"):
+        client.jobs.get("job_1")
+
+
+def test_a_key_that_was_withheld_is_told_of(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESERVE_URL", "http://other")
+    monkeypatch.setenv("TUNESERVE_API_KEY", "tns_other")
+    server.on("GET " + JOB, Answer(401, {"code": "missing_key", "detail": "No key."}))
+    server.on(f"GET {JOB}/events", Answer(401, {"code": "missing_key"}))
+    said = "the key in TUNESERVE_API_KEY is for http://other and was not sent"
+    with Client(server.url) as client:
+        with pytest.raises(tuneserve.Unauthorized, match=rf"No key\. \({said}\)"):
+            client.jobs.get("job_1")
+        with pytest.raises(tuneserve.Unauthorized, match=said):
+            list(Job(client, {"id": "job_1", "state": "running"}).events())
+    with Client(server.url, "tns_given") as client, pytest.raises(tuneserve.Unauthorized) as caught:
+        client.jobs.get("job_1")
+    assert "not sent" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb", "x" * 256, "\udcff"])
+def test_an_idempotency_key_that_is_none_is_not_sent(server: Server, client: Client, key: str) -> None:
+    with pytest.raises(tuneserve.Unsendable, match="1 to 255 visible ASCII"):
+        client.jobs.create(seed=0, idempotency_key=key)
+    assert not server.asked
+
+
+def test_half_a_character_is_not_sent(server: Server, client: Client, job) -> None:
+    known = Job(client, job())
+    for ask in (
+        lambda: client.jobs.create(name="\ud800"),
+        lambda: known.update(labels={"a": "\udcff"}),
+        lambda: list(client.jobs.list(label="a:\udcff")),
+        lambda: client.jobs.get("job_\udcff"),
+    ):
+        with pytest.raises(tuneserve.Unsendable):
+            ask()
+    assert not server.asked
 
 
 @pytest.mark.parametrize("body", [b"<html>Log in</html>", b"", b"[1]", b"\xff"])

@@ -85,6 +85,19 @@ def test_no_key_goes_to_another_address(monkeypatch: pytest.MonkeyPatch) -> None
     assert chosen() == ("http://default", "tns_env")
 
 
+@pytest.mark.usefixtures("file")
+def test_a_key_that_is_for_another_address_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().withheld is None
+    of_profile = "the key of profile 'default' is for http://default and was not sent"
+    assert settings("http://arg").withheld == of_profile
+    monkeypatch.setenv("TUNESERVE_URL", "http://u:secret@env")
+    monkeypatch.setenv("TUNESERVE_API_KEY", "tns_env")
+    in_environment = "the key in TUNESERVE_API_KEY is for ...@env and was not sent"
+    assert settings("http://arg").withheld == in_environment
+    assert settings("http://default").withheld is None
+    assert settings("http://arg", "tns_arg").withheld is None
+
+
 @pytest.mark.parametrize(
     ("url", "same"),
     [

@@ -64,13 +64,29 @@ def test_a_cut_connection_goes_on_where_it_was(server: Server, following: tunese
     assert [asked.headers["Last-Event-ID"] for asked in server.asked] == ["1", "2"]
 
 
-def test_a_stream_that_is_closed_in_good_order_is_opened_at_once(
+def test_a_stream_that_is_closed_in_good_order_is_opened_again_but_not_at_once(
     server: Server, following: tuneserve.Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events.time, "sleep", lambda seconds: pytest.fail("slept"))
+    """A proxy that ends every answer would make for hundreds of connections a second."""
+    slept: list[float] = []
+    monkeypatch.setattr(events, "REOPEN_SECONDS", 60.0)
+    monkeypatch.setattr(events.time, "sleep", slept.append)
     server.on(EVENTS, Stream([STARTED]), Stream([TRIAL, EPOCH]), Stream([END]))
     assert len(list(following.events())) == 4
     assert [asked.headers.get("Last-Event-ID") for asked in server.asked] == [None, "2", "3"]
+    assert len(slept) == 2
+    assert all(50 < seconds <= 60 for seconds in slept)
+
+
+def test_a_stream_that_lived_is_opened_again_at_once(
+    server: Server, following: tuneserve.Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(events, "REOPEN_SECONDS", 0.0)
+    monkeypatch.setattr(events.time, "sleep", slept.append)
+    server.on(EVENTS, Stream([STARTED]), Stream([END]))
+    assert len(list(following.events())) == 2
+    assert slept == [0.0]
 
 
 def test_a_server_that_repeats_itself_is_not_believed(server: Server, following: tuneserve.Job) -> None:

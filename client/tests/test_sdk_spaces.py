@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from copy import deepcopy
 from dataclasses import FrozenInstanceError, replace
 from enum import Enum, IntEnum
 from typing import Any
@@ -19,6 +21,7 @@ from schemas.specs import load_spec
 from schemas.tunables import Tunable
 from tuneserve import spaces as hp
 from tuneserve.datasets import Dataset
+from tuneserve.errors import Unsendable
 from tuneserve.jobs import Job
 from tuneserve.spaces import Boolean, Choice, Float, Int, Space, plain
 
@@ -124,10 +127,18 @@ def test_the_json_is_that_of_the_recipe() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Float("dropout", 0.1, 0.5), "min must be a number, not 'dropout'. A space has no name"),
-        (lambda: Int("units", 32, 512), "A space has no name"),
-        (lambda: Choice("optimizer", ["adam", "sgd"]), "values must be a list, not 'optimizer'"),
-        (lambda: Boolean("batch_norm"), "default must be True or False"),
+        (lambda: Float("dropout", 0.1, 0.5), "Float('dropout', ...): a space has no name of its own"),
+        (lambda: Int("units", 32, 512), "a space has no name"),
+        (lambda: Choice("optimizer", ["adam", "sgd"]), "Choice('optimizer', ...): a space has no name"),
+        (lambda: Boolean("batch_norm"), "a space has no name"),
+        # These would have two values for one argument, or one that there is not.
+        (lambda: Int("units", 32, 512, step=32), "Int('units', ...): a space has no name"),
+        (lambda: Int("units", min_value=32, max_value=512), "Int('units', ...): a space has no name"),
+        (lambda: Float(name="dropout", min=0.1, max=0.5), "Float('dropout', ...): a space has no name"),
+        (lambda: Choice("a", ["b", "c"], ordered=False), "Choice('a', ...): a space has no name"),
+        (lambda: Boolean("batch_norm", default=True), "a space has no name"),
+        (lambda: Float(min="0.1", max=1), "min must be a number, not '0.1'"),
+        (lambda: Choice(values="adam"), "values must be a list, not 'adam'"),
         (lambda: Float(1.0, 0.1), "max must be greater than min: 1 to 0.1"),
         (lambda: Float(1, 1), "max must be greater"),
         (lambda: Float(0, 1, sampling="log"), "min must be greater than 0 with log sampling, not 0"),
@@ -241,6 +252,26 @@ def test_what_json_cannot_hold_is_named_by_its_place(document: Any, message: str
     with pytest.raises(TypeError) as caught:
         plain(document)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ("\ud800", "/: "),
+        ({"labels": {"a": "\udcff"}}, "/labels/a: "),
+        ({"labels": {"x\udcff": 1}}, "/labels: "),
+        ([{"b": ["c", "d\ud800"]}], "/0/b/1: "),
+    ],
+)
+def test_half_a_character_is_named_by_its_place(document: Any, place: str) -> None:
+    with pytest.raises(Unsendable, match="has half a character in it") as caught:
+        plain(document)
+    assert str(caught.value).startswith(place)
+
+
+def test_spaces_can_be_copied() -> None:
+    for one in (Int(8, 64, step=8), Choice(["a", "b"]), Boolean(default=True, when=WHEN)):
+        assert pickle.loads(pickle.dumps(one)) == deepcopy(one) == one
 
 
 def test_a_whole_spec_is_one_that_the_service_takes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -177,6 +178,67 @@ def test_times_out_beside_a_service_that_does_not_answer(
     with pytest.raises(tuneserve.WaitTimeout):
         tuneserve.Job(client, job()).wait(0.2)
     assert 0.2 <= time.monotonic() - start < 1.2
+
+
+def test_a_first_answer_that_comes_too_late_is_a_timeout(
+    server: Server, client: Client, job, held: threading.Event
+) -> None:
+    server.on(JOB, Stream([held]))
+    start = time.monotonic()
+    with pytest.raises(tuneserve.WaitTimeout, match=r"still running after 0\.1 s") as caught:
+        tuneserve.Job(client, job()).wait(0.1)
+    assert isinstance(caught.value.__cause__, tuneserve.ConnectionFailed)
+    assert time.monotonic() - start < 1.1
+
+
+def test_a_job_that_has_ended_is_waited_for_in_no_time(server: Server, client: Client, job) -> None:
+    late = threading.Event()
+    timer = threading.Timer(0.05, late.set)
+    timer.start()
+    content = json.dumps(job("succeeded")).encode()
+    server.on(JOB, Stream([late, content], headers={"Content-Type": "application/json"}))
+    assert tuneserve.Job(client, job("succeeded")).wait(timeout=0).state == "succeeded"
+    timer.join()
+
+
+FAULTS = [
+    Answer(500, {"code": "internal"}),
+    Answer(200, b"<html>Back soon</html>", HTML),
+    Answer(404, b"<html>default backend</html>", HTML),
+    Answer(200, {"hello": 1}),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_fault_does_not_end_the_waiting(server: Server, client: Client, job, fault: Answer) -> None:
+    server.on(JOB, tagged(job()), Answer(304), fault, tagged(job("succeeded")))
+    assert tuneserve.Job(client, job()).wait().state == "succeeded"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_stays_ends_the_waiting(
+    server: Server, client: Client, job, fault: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "OUTAGE_SECONDS", 0.0)
+    server.on(JOB, tagged(job()), Answer(304), fault)
+    with pytest.raises(tuneserve.ApiError) as caught:
+        tuneserve.Job(client, job()).wait()
+    assert caught.value.status == fault.status
+
+
+def test_trials_that_stop_after_the_end_are_told(server: Server, client: Client, job) -> None:
+    """The counts are those of the moment at which the job ended; the list is asked for later."""
+    counts = {"completed": 1, "running": 1}
+    server.on(JOB, tagged(job(progress=counts)), tagged(job("failed", progress=counts)))
+    server.on(TRIALS + "/0", Answer(200, {"number": 0, "state": "completed"}))
+    listed = [{"number": 0, "state": "completed"}, {"number": 1, "state": "cancelled"}]
+    server.on(TRIALS, Answer(200, {"items": listed[:1]}), Answer(200, {"items": listed}))
+    end = event("end", {"state": "failed", "stop_reason": "no_completed_trial"})
+    server.on(EVENTS, Stream([ended(0), progress(42, progress=counts), end]))
+    told: list[int] = []
+    got = tuneserve.Job(client, job())
+    got.wait(on_trial=lambda trial: told.append(trial.number), raise_on_failure=False)
+    assert told == [0, 1]
 
 
 def test_a_service_that_is_away_for_a_while_is_waited_for(server: Server, client: Client, job) -> None:

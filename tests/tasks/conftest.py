@@ -23,6 +23,11 @@ def _plain_logs() -> None:
     structlog.configure(processors=[structlog.processors.add_log_level, plain])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _plain_graphs(plain_graphs: None) -> None:
+    """Of all that is trained here."""
+
+
 # Redis has no priorities: there is a list for each, that of the most urgent messages by the queue's own name.
 LINES = {0: TRIALS, **{urgency: f"{TRIALS}\x06\x16{urgency}" for urgency in (3, 6, 9)}}
 

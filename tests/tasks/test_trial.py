@@ -12,7 +12,7 @@ import pytest
 from schemas.datasets import Dataset, LabelClass
 from schemas.problems import Unavailable
 from schemas.states import JobState, TrialState
-from schemas.trials import Effort, Suggestion
+from schemas.trials import Effort, Epoch, Suggestion
 from store import attempts, datasets, jobs, searches, trials
 from store.attempts import Claim, Outcome
 from store.blobs import sha256_of
@@ -130,6 +130,7 @@ def test_without_refit_the_best_trials_weights_are_kept_and_no_others(
     assert trial_row(context.database, job_id, 1).weights is None
     with pytest.raises(Unavailable):
         list(context.blobs.read(first, 0, 1))
+    assert list(context.scratch.iterdir()) == []
 
 
 def test_a_worse_trials_weights_are_not_kept(sqlite_context: Context) -> None:
@@ -254,13 +255,6 @@ def test_a_damaged_data_set_fails_the_trial_by_name(sqlite_context: Context, ima
     assert trial.error["code"] == "dataset_unreadable"
 
 
-def test_nothing_is_left_in_the_scratch_folder(sqlite_context: Context) -> None:
-    context = sqlite_context
-    job_id = _job(context.database, result={"refit": False})
-    run_trial(context, job_id, 0)
-    assert list(context.scratch.iterdir()) == []
-
-
 def _pause(context: Context, job_id: str) -> None:
     with context.database.write() as session:
         searches.pause(session, job_id)
@@ -275,37 +269,54 @@ def _epochs(context: Context, job_id: str, number: int) -> list[int]:
     return [epoch.epoch for epoch in trial_of(context.database, job_id, number).epochs or []]
 
 
-LONG: dict[str, Any] = {"training": {"epochs": 40, "batch_size": 64}}
+SIX: dict[str, Any] = {"training": {"epochs": 6, "batch_size": 64}}
 
 
-def test_a_paused_trial_goes_on_from_its_last_epoch(context: Context) -> None:
-    job_id = _job(context.database, **LONG, result={"refit": False})
-    _while_it_runs(context, job_id, lambda: _pause(context, job_id))
+def _run_and_pause(context: Context, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a trial whose job is paused by somebody else as soon as its first epoch is written down."""
+    report = Reporter.epoch
+
+    def epoch(self: Reporter, told: Epoch) -> None:
+        report(self, told)
+        if told.epoch == 1:
+            _pause(context, job_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "epoch", epoch)
+        run_trial(context, job_id, 0)
+
+
+def test_a_paused_trial_goes_on_from_its_last_epoch(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _job(context.database, **SIX, result={"refit": False})
+    _run_and_pause(context, job_id, monkeypatch)
     held = trial_of(context.database, job_id, 0)
     assert (held.state, held.attempt, held.score) == (TrialState.PENDING, 1, None)
-    seen = [epoch.epoch for epoch in held.epochs or []]
-    assert 0 < len(seen) < 40
+    assert [epoch.epoch for epoch in held.epochs or []] == [1, 2], "it is told at its next epoch"
     assert not run_trial(context, job_id, 0), "a paused job's trials are nobody's"
     _resume(context, job_id)
     run_trial(context, job_id, 0)
     trial = trial_of(context.database, job_id, 0)
     assert (trial.state, trial.attempt) == (TrialState.COMPLETED, 2)
-    assert _epochs(context, job_id, 0) == list(range(1, 41))
-    assert (trial.epochs or [])[: len(seen)] == held.epochs
+    assert _epochs(context, job_id, 0) == [1, 2, 3, 4, 5, 6]
+    assert (trial.epochs or [])[:2] == held.epochs
     assert trial.score == max(epoch.metrics["val_accuracy"] or 0 for epoch in trial.epochs or [])
 
 
-def test_a_state_that_is_gone_only_costs_time(sqlite_context: Context) -> None:
+def test_a_state_that_is_gone_only_costs_time(
+    sqlite_context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = sqlite_context
-    job_id = _job(context.database, **LONG)
-    _while_it_runs(context, job_id, lambda: _pause(context, job_id))
+    job_id = _job(context.database, **SIX)
+    _run_and_pause(context, job_id, monkeypatch)
     path = trial_row(context.database, job_id, 0).checkpoint
     assert path is not None
     context.blobs.delete(path)
     _resume(context, job_id)
     run_trial(context, job_id, 0)
     assert trial_of(context.database, job_id, 0).state == TrialState.COMPLETED
-    assert _epochs(context, job_id, 0) == list(range(1, 41))
+    assert _epochs(context, job_id, 0) == [1, 2, 3, 4, 5, 6]
 
 
 def _planned(context: Context, job_id: str, *efforts: Effort) -> None:

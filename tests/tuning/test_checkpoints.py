@@ -123,9 +123,16 @@ def _same_line(first: Sequence[Epoch], second: Sequence[Epoch]) -> None:
         assert one.metrics == pytest.approx(other.metrics, rel=1e-4, abs=1e-6)
 
 
-def _assert_cut_changes_nothing(job: _Job, cut: int, folder: Path, *, resumed: bool = True) -> None:
+def _assert_cut_changes_nothing(
+    job: _Job,
+    cut: int,
+    folder: Path,
+    *,
+    resumed: bool = True,
+    in_one_go: tuple[Result, list[Epoch]] | None = None,
+) -> None:
     """Resumed after a pause, or continued by a child: both end as the training in one go."""
-    whole, line = job.run(keep_state=True)
+    whole, line = in_one_go or job.run(keep_state=True)
     parent, first = job.run(until=cut, keep_state=True)
     assert (parent.last_epoch, parent.interrupted) == (cut, False)
     state = _through_a_file(parent.state, folder)
@@ -166,9 +173,11 @@ def test_every_schedule_goes_on(schedule: dict[str, Any], tmp_path: Path) -> Non
     _assert_cut_changes_nothing(_job(training=training), 3, tmp_path)
 
 
-@pytest.mark.parametrize("resumed", [True, False])
-def test_a_cut_may_be_between_two_phases(resumed: bool, tmp_path: Path) -> None:
-    _assert_cut_changes_nothing(_job(two_phases=True), 2, tmp_path, resumed=resumed)
+def test_a_cut_may_be_between_two_phases(tmp_path: Path) -> None:
+    job = _job(two_phases=True)
+    in_one_go = job.run(keep_state=True)
+    for resumed in (True, False):
+        _assert_cut_changes_nothing(job, 2, tmp_path, resumed=resumed, in_one_go=in_one_go)
 
 
 def test_batch_statistics_random_generators_and_augmentation_go_on(tmp_path: Path) -> None:
@@ -194,12 +203,14 @@ def backbone(tmp_path: Path) -> Materials:
     return Materials(earlier_model=tmp_path / "model.keras")
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3])
-def test_fine_tuning_goes_on(cut: int, backbone: Materials, tmp_path: Path) -> None:
-    """Two epochs with a frozen backbone, then two in which a part of it learns."""
-    job = _job()
+def test_fine_tuning_goes_on(backbone: Materials, tmp_path: Path) -> None:
+    """Two epochs with a frozen backbone, then two in which a part of it learns; cut in each, and between."""
+    given = _job()
     model = Transfer(JOB, "job_1", "imagenet", "avg", 4, "relu", 0.3, 2, 0.5, 0.01)
-    _assert_cut_changes_nothing(_Job(job.spec, replace(job.recipe, model=model), backbone), cut, tmp_path)
+    job = _Job(given.spec, replace(given.recipe, model=model), backbone)
+    in_one_go = job.run(keep_state=True)
+    for cut in (1, 2, 3):
+        _assert_cut_changes_nothing(job, cut, tmp_path, in_one_go=in_one_go)
 
 
 class TestParents:
@@ -259,20 +270,21 @@ class TestPauses:
         assert whole.best.epoch <= 2
         _same_arrays(resumed.weights, whole.weights)
 
-    @pytest.mark.parametrize("cut", [2, 5])
-    def test_folds_go_on_with_the_one_that_was_paused(self, cut: int, tmp_path: Path) -> None:
+    def test_folds_go_on_with_the_one_that_was_paused(self, tmp_path: Path) -> None:
         job = _job(training={"epochs": 2}, split={"folds": 3})
         whole, line = job.run()
-        paused, first = job.run(recorder=_Pauser(cut))
-        state = _through_a_file(paused.state, tmp_path)
-        assert (state.fold, state.epoch) == (1 + (cut - 1) // 2, 1 + (cut - 1) % 2)
-        resumed, second = job.run(start=Start(state, own=first))
-        _same_line([*first, *second], line)
-        assert (resumed.paused, resumed.interrupted) == (False, False)
         assert whole.best is not None
-        assert resumed.best is not None
-        assert resumed.best.metrics == pytest.approx(whole.best.metrics, rel=1e-4)
-        assert [one["fold"] for one in resumed.best.folds or ()] == [1, 2, 3]
+        # At the end of the first fold; within the last one.
+        for cut in (2, 5):
+            paused, first = job.run(recorder=_Pauser(cut))
+            state = _through_a_file(paused.state, tmp_path)
+            assert (state.fold, state.epoch) == (1 + (cut - 1) // 2, 1 + (cut - 1) % 2)
+            resumed, second = job.run(start=Start(state, own=first))
+            _same_line([*first, *second], line)
+            assert (resumed.paused, resumed.interrupted) == (False, False)
+            assert resumed.best is not None
+            assert resumed.best.metrics == pytest.approx(whole.best.metrics, rel=1e-4)
+            assert [one["fold"] for one in resumed.best.folds or ()] == [1, 2, 3]
 
     def test_after_the_last_epoch_nothing_is_left_to_pause(self) -> None:
         result, _ = _job(training={"epochs": 2}).run(recorder=_Pauser(2))
@@ -377,25 +389,29 @@ class TestFiles:
 
 
 class TestMismatches:
-    def test_another_net(self) -> None:
+    @pytest.fixture(scope="class")
+    def pausing(self) -> tuple[Checkpoint, list[Epoch]]:
+        """The state after the first epoch, and that epoch."""
         paused, first = _job().run(recorder=_Pauser(1))
         assert paused.state is not None
+        return paused.state, first
+
+    def test_another_net(self, pausing: tuple[Checkpoint, list[Epoch]]) -> None:
+        state, first = pausing
         recorder = Recorder()
         with pytest.raises(CheckpointMismatch, match="model"):
-            _job({"filters": 5}).run(start=Start(paused.state, own=first), recorder=recorder)
+            _job({"filters": 5}).run(start=Start(state, own=first), recorder=recorder)
         assert recorder.epochs == []
 
-    def test_another_optimizer(self) -> None:
-        paused, first = _job().run(recorder=_Pauser(1))
-        assert paused.state is not None
+    def test_another_optimizer(self, pausing: tuple[Checkpoint, list[Epoch]]) -> None:
+        state, first = pausing
         with pytest.raises(CheckpointMismatch, match="optimizer"):
-            _job(training={"optimizer": "sgd"}).run(start=Start(paused.state, own=first))
+            _job(training={"optimizer": "sgd"}).run(start=Start(state, own=first))
 
-    def test_no_weights_of_the_best_epoch(self) -> None:
-        paused, first = _job().run(recorder=_Pauser(1))
-        assert paused.state is not None
+    def test_no_weights_of_the_best_epoch(self, pausing: tuple[Checkpoint, list[Epoch]]) -> None:
+        state, first = pausing
         with pytest.raises(CheckpointMismatch, match="best"):
-            _job().run(start=Start(replace(paused.state, best=None), own=first))
+            _job().run(start=Start(replace(state, best=None), own=first))
 
     def test_folds_of_which_nothing_is_known(self) -> None:
         job = _job(training={"epochs": 2}, split={"folds": 2})

@@ -128,7 +128,7 @@ def test_the_walk_with_curl_comes_to_its_end(shared_service: Service, tmp_path: 
     blocks = re.findall(r"```bash\n(.*?)```", HTTP.read_text(), re.DOTALL)
     assert "admin.key" in blocks[0], "the first says where a person finds address and key"
     script = "set -euo pipefail\n" + "\n".join(blocks[1:])
-    surroundings = {"TUNESERVE_URL": f"{shared_service.url}/v1", "TUNESERVE_API_KEY": shared_service.key}
+    surroundings = {"URL": f"{shared_service.url}/v1", "KEY": shared_service.key}
     ran = subprocess.run(
         ["bash", "-c", script],
         env={**os.environ, **surroundings},

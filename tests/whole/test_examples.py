@@ -14,14 +14,17 @@ from tuneserve import Job
 
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}
-GRID, LARGE_GRID, SWEEP, TRANSFER = (
+GRID, LARGE_GRID, SWEEP, TRANSFER, VIT, DEEP, FOLDS = (
     "grid-learning-rate-dropout-batch-size",
     "grid-that-explodes",
     "learning-rate-outside-in",
     "transfer-freeze-unfreeze",
+    "vision-transformer",
+    "depth-width-residual-attention",
+    "random-learning-rate-dropout-batch-size",
 )
 # Two trials of most; all where the point is in all of them, and one of what takes as long as ten others.
-TRIALS = {GRID: 12, TRANSFER: 1}
+TRIALS = {TRANSFER: 1, GRID: 12, VIT: 1, FOLDS: 1, DEEP: 1}
 # Where the order is the point. The beginning of another grid has hardly more than its first values.
 IN_ORDER = (GRID, LARGE_GRID, SWEEP)
 # Much more than it takes, also on a machine that has other things to do.
@@ -34,7 +37,7 @@ pytestmark = pytest.mark.parametrize("shared_service", ["sqlite"], indirect=True
 def cut(name: str) -> dict[str, Any]:
     """The example with few trials of one epoch, or of two where that is the least that shows it.
 
-    A cnn's trials are handed out as they are: to train it once more is paid for in `test_recipe_*.py`.
+    Most trials are handed out as they are: to train once more is paid for in `test_recipe_*.py`.
     """
     spec: dict[str, Any] = deepcopy(EXAMPLES[name])
     is_open = isinstance(spec["training"]["epochs"], dict)
@@ -44,16 +47,17 @@ def cut(name: str) -> dict[str, Any]:
     spec["budget"]["max_trials"] = min(TRIALS.get(name, 2), spec["budget"]["max_trials"])
     if spec["search"]["algorithm"] == "grid" and name not in IN_ORDER:
         spec["search"] = {"algorithm": "random"}
-    if spec["model"]["family"] == "cnn":
+    if spec["model"]["family"] in ("cnn", "transfer", "vit"):
         spec["result"] = {"refit": False}
     return spec
 
 
 @pytest.fixture(scope="module")
 def finished(shared_service: Service) -> Iterator[dict[str, Job]]:
-    """The ended jobs by the names of their files; all were posted at once."""
+    """The ended jobs by the names of their files; all were posted at once, the longest first."""
+    ordered = sorted(EXAMPLES, key=lambda name: name not in TRIALS)
     with shared_service.client() as client:
-        jobs = {name: client.jobs.create(cut(name)) for name in EXAMPLES}
+        jobs = {name: client.jobs.create(cut(name)) for name in ordered}
         until = time.monotonic() + SECONDS
         for job in jobs.values():
             job.wait(timeout=max(1.0, until - time.monotonic()), progress=False, raise_on_failure=False)

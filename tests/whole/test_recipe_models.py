@@ -58,12 +58,13 @@ def specs(client: Client) -> dict[str, images.Spec]:
             {
                 "family": "cnn",
                 "blocks": 2,
-                "filters": choice(32, 128),
+                "filters": choice(8, 32),
                 "filter_growth": choice(1, 2),
                 "kernel_size": choice(3, 5),
                 "dense_units": 0,
             },
             BRIEF,
+            result=AS_TRAINED,
         ),
         "hidden": spec(
             some,
@@ -117,6 +118,7 @@ def specs(client: Client) -> dict[str, images.Spec]:
                 "head": "global_average",
             },
             BRIEF,
+            result=AS_TRAINED,
         ),
         "attentive": spec(
             some,
@@ -132,7 +134,7 @@ def specs(client: Client) -> dict[str, images.Spec]:
             BRIEF,
             result=AS_TRAINED,
         ),
-        "line by line": spec(some, {"family": "layers", "layers": layers}, BRIEF),
+        "line by line": spec(some, {"family": "layers", "layers": layers}, BRIEF, result=AS_TRAINED),
         "conditions": spec(
             some,
             {
@@ -159,6 +161,7 @@ def specs(client: Client) -> dict[str, images.Spec]:
             },
             BRIEF,
             max_trials=POSSIBLE,
+            result=AS_TRAINED,
             search={"algorithm": "random"},
         ),
     }

@@ -25,6 +25,7 @@ from tuneserve.errors import (
     TooLarge,
     TuneserveError,
     Unauthorized,
+    Unsendable,
     WaitTimeout,
 )
 from tuneserve.events import Event
@@ -78,6 +79,7 @@ __all__ = [
     "TrialProblem",
     "TuneserveError",
     "Unauthorized",
+    "Unsendable",
     "Validation",
     "WaitTimeout",
     "__version__",

@@ -11,13 +11,13 @@ from typing import Any, BinaryIO, Self
 
 import httpx2
 
-from tuneserve.config import settings
+from tuneserve.config import masked, settings
 from tuneserve.datasets import Datasets
-from tuneserve.errors import ConfigurationError, ConnectionFailed, NotFound, TuneserveError
+from tuneserve.errors import ConfigurationError, ConnectionFailed, NotFound, TuneserveError, Unsendable
 from tuneserve.jobs import Jobs
 from tuneserve.paths import api_path
 from tuneserve.records import Document
-from tuneserve.responses import document_of, error_of
+from tuneserve.responses import document_of, error_of, items_of, wanted
 from tuneserve.retries import with_retries
 from tuneserve.version import __version__
 
@@ -58,6 +58,7 @@ class Client:
         self.url = _address(chosen.url)
         self.timeout = timeout
         self.max_retries = max_retries
+        self._about_key = chosen.withheld
         self._http = httpx2.Client(
             base_url=self.url,
             headers=_headers(chosen.api_key),
@@ -83,11 +84,11 @@ class Client:
 
     def catalog(self) -> dict[str, Any]:
         """What a spec can hold: model families, algorithms, optimizers, schedules, data sets."""
-        return self.get(api_path("catalog"))
+        return wanted(self.get(api_path("catalog")), "families")
 
     def info(self) -> dict[str, Any]:
         """The service as it is now: version, limits, workers, slots, what waits."""
-        return self.get(api_path("info"))
+        return wanted(self.get(api_path("info")), "version")
 
     def request(
         self,
@@ -153,7 +154,7 @@ class Client:
         token = None
         while True:
             page = self.get(path, **params, page_token=token)
-            yield from page["items"]
+            yield from items_of(page)
             token = page.get("next_page_token")
             if not token:
                 return
@@ -174,14 +175,13 @@ class Client:
             ConnectionFailed: No answer, or a body that was cut off while the caller read it.
             ApiError: An error answer.
         """
-        wait = timeout or self.timeout
-        request = self._http.build_request("GET", path, params=params, headers=headers, timeout=wait)
+        request = self._built("GET", path, params=params, headers=headers, timeout=timeout or self.timeout)
         try:
             response = self._http.send(request, stream=True, follow_redirects=follow_redirects)
             with closing(response):
                 if not response.is_success:
                     response.read()
-                    raise error_of(response)
+                    raise error_of(response, self._about_key)
                 yield response
         except httpx2.RequestError as error:
             raise _connection_failed(request, error) from error
@@ -199,16 +199,20 @@ class Client:
         if content is not None:
             content.seek(0)
         left = max(0.001, until - time.monotonic())
-        request = self._http.build_request(
-            method, path, content=content, timeout=min(timeout, left), **options
-        )
+        request = self._built(method, path, content=content, timeout=min(timeout, left), **options)
         try:
             response = self._http.send(request)
         except httpx2.RequestError as error:
             raise _connection_failed(request, error) from error
         if response.is_success or response.status_code == 304:
             return response
-        raise error_of(response)
+        raise error_of(response, self._about_key)
+
+    def _built(self, method: str, path: str, **options: Any) -> httpx2.Request:
+        try:
+            return self._http.build_request(method, path, **options)
+        except UnicodeEncodeError as error:
+            raise Unsendable.because(error) from None
 
 
 def _address(url: str | None) -> str:
@@ -217,11 +221,13 @@ def _address(url: str | None) -> str:
     try:
         parsed = httpx2.URL(url.strip())
     except httpx2.InvalidURL as error:
-        raise ConfigurationError(f"{url!r} is not an address: {error}") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigurationError(f"{url!r} is not an address: it must start with http(s)://")
+        raise ConfigurationError(f"{masked(url)!r} is not an address: {masked(str(error))}") from None
     if parsed.userinfo:
         raise ConfigurationError("no user or password in the address: the key is api_key=")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigurationError(f"{masked(url)!r} is not an address: it must start with http(s)://")
+    if "?" in url or "#" in url:
+        raise ConfigurationError(f"{masked(url)!r} is not an address of a service: it goes on after ? or #")
     return str(parsed)
 
 

@@ -38,11 +38,15 @@ PROFILE_FIELDS = ("url", "api_key", "api_key_file")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """An address, the key for it, and the profile that they are from, if they are from one."""
+    """An address, the key for it, and the profile that they are from, if they are from one.
+
+    `withheld` says of a key that was found why it is not the one.
+    """
 
     url: str | None = None
     api_key: str | None = None
     profile: str | None = None
+    withheld: str | None = None
 
     def is_for(self, url: str) -> bool:
         """Whether the key may go to this address."""
@@ -50,7 +54,8 @@ class Settings:
 
     def __repr__(self) -> str:
         key = "tns_..." if self.api_key else None
-        return f"Settings(url={self.url!r}, api_key={key!r}, profile={self.profile!r})"
+        url = masked(self.url) if self.url else None
+        return f"Settings(url={url!r}, api_key={key!r}, profile={self.profile!r})"
 
 
 def settings(url: str | None = None, api_key: str | None = None, profile: str | None = None) -> Settings:
@@ -67,9 +72,15 @@ def settings(url: str | None = None, api_key: str | None = None, profile: str | 
         return given
     sources = [from_file(profile)] if profile else _ambient(given.url)
     if profile and given.url and not sources[0].is_for(given.url):
-        detail = f"profile {profile!r} is for {sources[0].url}; its key is not sent to {given.url}"
+        own, other = masked(sources[0].url or ""), masked(given.url)
+        detail = f"profile {profile!r} is for {own}; its key is not sent to {other}"
         raise ConfigurationError(f"{detail}: leave out url=, or give api_key= too")
     return _chosen(given, sources)
+
+
+def masked(url: str) -> str:
+    """An address as it can be shown: without what stands before an `@`, which may be a password."""
+    return f"...@{url.rpartition('@')[2]}" if "@" in url else url
 
 
 def config_path() -> Path:
@@ -119,7 +130,21 @@ def _chosen(given: Settings, sources: list[Settings]) -> Settings:
         )
     keys = (one for one in [given, *sources] if one.api_key and one.is_for(addressed.url))
     key = next(keys, Settings())
-    return Settings(url=addressed.url, api_key=key.api_key, profile=addressed.profile or key.profile)
+    return Settings(
+        url=addressed.url,
+        api_key=key.api_key,
+        profile=addressed.profile or key.profile,
+        withheld=None if key.api_key else _withheld(sources),
+    )
+
+
+def _withheld(sources: list[Settings]) -> str | None:
+    """Of the first key that there is, where it is from and what it is for."""
+    for one in sources:
+        if one.api_key and one.url:
+            place = f"of profile {one.profile!r}" if one.profile else "in TUNESERVE_API_KEY"
+            return f"the key {place} is for {masked(one.url)} and was not sent"
+    return None
 
 
 def _plain(url: str) -> tuple[str, str | None, int | None, str]:
@@ -129,7 +154,7 @@ def _plain(url: str) -> tuple[str, str | None, int | None, str]:
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
         return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
     except ValueError as error:
-        raise ConfigurationError(f"{url!r} is not an address: {error}") from None
+        raise ConfigurationError(f"{masked(url)!r} is not an address: {masked(str(error))}") from None
 
 
 class _File:

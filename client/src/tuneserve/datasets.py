@@ -18,6 +18,7 @@ from tuneserve.html import dataset_html
 from tuneserve.paths import api_path
 from tuneserve.progress import ProgressOption, transfer
 from tuneserve.records import Document, Record
+from tuneserve.responses import items_of
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -151,7 +152,7 @@ class Datasets:
             # An older service, which does not know the filter; or a key that may write only.
             return None
         # A service that passes over the filter answers with any data set.
-        listed = map(Dataset.parse, found.get("items") or ())
+        listed = map(Dataset.parse, items_of(found))
         return next((dataset for dataset in listed if dataset.digest == digest), None)
 
     def _post(self, file: BinaryIO, name: str | None, progress: ProgressOption) -> Dataset:

@@ -4,6 +4,7 @@ TuneserveError
 ├── ConfigurationError      no address, a key that cannot be sent, or a config file that does not fit
 ├── MissingExtra            this needs a package that is not installed
 ├── CannotExpress           a model of one's own has layers that the service cannot build
+├── Unsendable              a text that no request can hold
 ├── ConnectionFailed        no answer, after all retries
 ├── ApiError                an answer that is an error, or no answer of this API
 │   ├── BadRequest          400
@@ -22,7 +23,7 @@ TuneserveError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tuneserve.records import Record
 
@@ -52,6 +53,15 @@ class MissingExtra(TuneserveError):
 
 class CannotExpress(TuneserveError):
     """A model of one's own cannot be written as a spec; the message names every layer that cannot."""
+
+
+class Unsendable(TuneserveError, ValueError):
+    """A text, name or key that no request can hold, such as half a character; nothing was sent."""
+
+    @classmethod
+    def because(cls, error: UnicodeEncodeError) -> Self:
+        """What Python says of the text."""
+        return cls(f"{error.object!r} cannot be sent: {error.reason}")
 
 
 class ConnectionFailed(TuneserveError):

@@ -1,6 +1,7 @@
 """Events: what happens in a job, as the service tells it (server-sent events)."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tuneserve.errors import ApiError, ConnectionFailed, TuneserveError
-from tuneserve.responses import error_of
+from tuneserve.errors import ConnectionFailed, TuneserveError
+from tuneserve.responses import error_of, foreign
 from tuneserve.retries import seconds_before_retry
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ PATIENCE_SECONDS = 20.0
 
 STEADY_SECONDS = 5.0
 """A stream that lived as long was no failure, even if it had nothing to tell."""
+
+REOPEN_SECONDS = 0.5
+"""Shortest time between two connections of a stream that is closed in good order."""
 
 MAX_LINE_BYTES = 4 * 2**20
 """A line that is longer does not come from this service."""
@@ -85,7 +89,8 @@ def follow_events(
         if stream.was_steady:
             failures = 0
             if error is None:
-                # Closed in good order, as before a restart.
+                # Closed in good order, as before a restart; or by a proxy that ends each answer at once.
+                time.sleep(max(0.0, REOPEN_SECONDS - stream.age))
                 yield None
                 continue
         error = error or ConnectionFailed(f"GET {path}: closed again and again without an event")
@@ -106,13 +111,19 @@ class _Stream:
         self._last_id = None if after is None else str(after)
         self._sequence = after
         self._batch: list[Event] = []
+        self._began = -math.inf
         self.is_over = False
         self.was_steady = False
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last connection was begun."""
+        return time.monotonic() - self._began
 
     def connect(self) -> Iterator[Event | None]:
         """The events of one connection."""
         self._batch, self.was_steady = [], False
-        began, received = time.monotonic(), 0
+        self._began, received = time.monotonic(), 0
         try:
             with self._opened() as response:
                 decoder = _Decoder()
@@ -126,8 +137,7 @@ class _Stream:
                 raise Silence(f"{error} (nothing came in {PATIENCE_SECONDS:g} s)") from error
             raise
         finally:
-            lived = received and time.monotonic() - began >= STEADY_SECONDS
-            self.was_steady = self.was_steady or bool(lived)
+            self.was_steady = self.was_steady or (received > 0 and self.age >= STEADY_SECONDS)
         if not self._follow:
             self.is_over = True
             yield from self._batch
@@ -221,11 +231,7 @@ class _Decoder:
         try:
             data = json.loads("\n".join(self._data))
         except ValueError as error:
-            raise _not_json(f"event {self._type!r} is not JSON: {error}") from None
+            raise foreign(f"an event {self._type!r} that is not JSON: {error}") from None
         if not isinstance(data, dict):
-            raise _not_json(f"event {self._type!r} is not a JSON object")
+            raise foreign(f"an event {self._type!r} that is no JSON object")
         yield _Message(self._type, self._id, data)
-
-
-def _not_json(detail: str) -> ApiError:
-    return ApiError(200, "not_json", "Not an event of Tuneserve", detail)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from tuneserve.artifacts import Artifact, download
 from tuneserve.best import Best, BestTrial
 from tuneserve.charts import Chart, ChartInfo
 from tuneserve.datasets import Dataset
-from tuneserve.errors import JobFailed, NotFound
+from tuneserve.errors import JobFailed, NotFound, Unsendable
 from tuneserve.events import Event, SecondsBeforeRetry, follow_events
 from tuneserve.paths import api_path
 from tuneserve.progress import Progress, ProgressOption, watching
 from tuneserve.records import Document, Record
-from tuneserve.responses import document_of, error_of
+from tuneserve.responses import document_of, error_of, wanted
 from tuneserve.retries import seconds_before_retry
 from tuneserve.spaces import plain
 from tuneserve.trials import Trial
@@ -57,7 +58,7 @@ class Job:
 
     def __init__(self, client: "Client", document: Document, etag: str | None = None) -> None:
         self._client = client
-        self._document = document
+        self._document: Document = wanted(document, "id", "state")
         self._etag = etag
         self._end_state: str | None = None
 
@@ -392,10 +393,10 @@ class Job:
         return self._read(self._client.request("POST", api_path("jobs", f"{self.id}:{verb}")))
 
     def _changed(self, changes: Document) -> Self:
-        return self._read(self._client.request("PATCH", api_path("jobs", self.id), json=changes))
+        return self._read(self._client.request("PATCH", api_path("jobs", self.id), json=plain(changes)))
 
     def _read(self, response: "httpx2.Response") -> Self:
-        self._document = document_of(response)
+        self._document = wanted(document_of(response), "id", "state")
         self._etag = response.headers.get("ETag")
         return self
 
@@ -448,13 +449,14 @@ class Jobs:
             spec: The recipe; `Float(...)` and its like, or their JSON, leave a value open.
             wait: Whether to wait until the job has ended.
             idempotency_key: The same key and spec within a day give the same job; else each call makes
-                one, however often its request had to be sent.
+                one, however often its request had to be sent. 1 to 255 visible ASCII characters.
 
         Raises:
+            Unsendable: A text or the key cannot be sent.
             Invalid: The spec does not fit; `errors` names every place.
             JobFailed: With `wait=True`, the job ended without success.
         """
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        headers = {} if idempotency_key is None else {"Idempotency-Key": _visible(idempotency_key)}
         document = self._client.post(api_path("jobs"), _spec(spec, fields), headers=headers)
         job = Job(self._client, document)
         return job.wait() if wait else job
@@ -508,6 +510,12 @@ class Jobs:
 def _spec(spec: Document | None, fields: Document) -> dict[str, Any]:
     merged: dict[str, Any] = plain({**(spec or {}), **fields})
     return merged
+
+
+def _visible(key: str) -> str:
+    if not re.fullmatch(r"[!-~]{1,255}", key):
+        raise Unsendable(f"an idempotency key is 1 to 255 visible ASCII characters, not {key!r:.80}")
+    return key
 
 
 def _rfc3339(time: datetime | str | None) -> str | None:

@@ -9,6 +9,9 @@ import httpx2
 
 from tuneserve.errors import ApiError, FieldError, error_class
 
+FOREIGN = "not_json"
+"""Code of an answer that is not of this API, such as a proxy's page."""
+
 
 def document_of(response: httpx2.Response) -> dict[str, Any]:
     """The JSON object of a successful response; raises `ApiError` when there is none."""
@@ -18,19 +21,55 @@ def document_of(response: httpx2.Response) -> dict[str, Any]:
     return document
 
 
-def error_of(response: httpx2.Response) -> ApiError:
-    """The error that a response stands for: its problem, or that it is not of this API."""
+def wanted(document: Any, *names: str) -> dict[str, Any]:
+    """`document`, which has these fields, none of them null; raises `ApiError` for one of another API."""
+    if not isinstance(document, dict):
+        raise foreign(f"{document!r:.40} where an object was expected")
+    if missing := [name for name in names if document.get(name) is None]:
+        raise foreign(f"a JSON object without {' and '.join(map(repr, missing))}")
+    return document
+
+
+def items_of(page: Any) -> list[dict[str, Any]]:
+    """The objects of one page of a list; raises `ApiError` for a page of another API."""
+    items = wanted(page, "items")["items"]
+    if not isinstance(items, list):
+        raise foreign("'items' is no list")
+    return [wanted(item) for item in items]
+
+
+def foreign(what: str) -> ApiError:
+    """The error for an answer that is JSON, and yet not of this API."""
+    return ApiError(200, FOREIGN, "Not an answer of Tuneserve", f"not an answer of Tuneserve but {what}")
+
+
+def error_of(response: httpx2.Response, about_key: str | None = None) -> ApiError:
+    """The error that a response stands for: its problem, or that it is not of this API.
+
+    Args:
+        about_key: What the reader of a 401 should know of the key.
+    """
     status = response.status_code
-    problem = _json_object(response) or {"code": "not_json", "detail": _foreign_detail(response)}
+    problem = _json_object(response) or {"code": FOREIGN, "detail": _foreign_detail(response)}
+    title = problem.get("title") or response.reason_phrase
+    # Gateways have a message instead.
+    detail = problem.get("detail") or problem.get("message")
+    if about_key and status == 401:
+        detail = f"{detail or title} ({about_key})"
     return error_class(status)(
         status,
         problem.get("code") or f"http_{status}",
-        problem.get("title") or response.reason_phrase,
-        problem.get("detail"),
-        [FieldError.parse(e) for e in problem.get("errors") or () if isinstance(e, dict)],
+        title,
+        detail,
+        _places(problem.get("errors")),
         problem.get("request_id") or response.headers.get("X-Request-ID"),
         _retry_after(response),
     )
+
+
+def _places(errors: Any) -> list[FieldError]:
+    listed = errors if isinstance(errors, list) else []
+    return [FieldError.parse(error) for error in listed if isinstance(error, dict)]
 
 
 def _json_object(response: httpx2.Response) -> dict[str, Any] | None:

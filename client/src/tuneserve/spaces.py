@@ -10,9 +10,10 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tuneserve.datasets import Dataset
+from tuneserve.errors import Unsendable
 
 Value = float | int | str | bool
 
@@ -53,6 +54,14 @@ class Space:
     """What all of them share; `document` is the JSON that the service reads."""
 
     type: ClassVar[str]
+
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        """Tells whoever gives a name first, as other tuners want it, before Python counts arguments."""
+        if "name" in named or (given and isinstance(given[0], str)):
+            name = named.get("name", given[0] if given else None)
+            hint = "a space has no name of its own: it is called by its place in the spec"
+            raise ValueError(f"{cls.__name__}({name!r}, ...): {hint}")
+        return super().__new__(cls)
 
     def document(self) -> dict[str, Any]:
         """The distribution as JSON; what is not given is left out."""
@@ -110,10 +119,7 @@ class _Range(Space):
         """A number in the kind that the range has."""
         number = scalar(value)
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            hint = ". A space has no name of its own: it is called by its place in the spec"
-            raise ValueError(
-                f"{name} must be a number, not {value!r}{hint if isinstance(value, str) else ''}"
-            )
+            raise ValueError(f"{name} must be a number, not {value!r}")
         # Compared, not asked by math.isfinite, which has no room for the largest integers.
         if not -sys.float_info.max <= number <= sys.float_info.max:
             raise ValueError(f"{name} must be finite, not {value!r}")
@@ -237,7 +243,7 @@ class Choice(Space):
     def __post_init__(self) -> None:
         given = _listed(self.values)
         if given is None:
-            raise ValueError(f"values must be a list, not {self.values!r}. A choice has no name of its own")
+            raise ValueError(f"values must be a list, not {self.values!r}")
         values = tuple(_checked("values", value) for value in given)
         self._set("values", values)
         if not 2 <= len(values) <= MOST_VALUES:
@@ -286,6 +292,7 @@ def plain(document: Any) -> Any:
 
     Raises:
         TypeError: Something has no place in JSON; the message has a JSON pointer (RFC 6901) to it.
+        Unsendable: A text has half a character (a lone surrogate) in it, as one read in the wrong encoding.
     """
     return _plain(document, "")
 
@@ -299,11 +306,13 @@ def _plain(value: Any, place: str) -> Any:
     if isinstance(value, (Dataset, Job)):
         return value.id
     if isinstance(value, Mapping):
-        return {_key(key, place): _plain(one, f"{place}/{_escaped(key)}") for key, one in value.items()}
+        return {_name(key, place): _plain(one, f"{place}/{_escaped(key)}") for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(one, f"{place}/{index}") for index, one in enumerate(value)]
     found = scalar(value)
-    if found is None or isinstance(found, (str, bool, int)):
+    if isinstance(found, str):
+        return _whole(found, place)
+    if found is None or isinstance(found, (bool, int)):
         return found
     if isinstance(found, float) and math.isfinite(found):
         return found
@@ -326,10 +335,16 @@ def scalar(value: Any) -> Any:
     return value
 
 
-def _key(key: Any, place: str) -> str:
+def _name(key: Any, place: str) -> str:
     if not isinstance(key, str):
         raise TypeError(f"{place or '/'}: a name must be text, not {key!r}")
-    return str.__str__(key)
+    return _whole(str.__str__(key), place)
+
+
+def _whole(text: str, place: str) -> str:
+    if _has_half(text):
+        raise Unsendable(f"{place or '/'}: {text!r} has half a character in it: is it in another encoding?")
+    return text
 
 
 def _escaped(key: Any) -> str:
@@ -380,7 +395,11 @@ def _checked(name: str, value: Any) -> Value:
 
 def _is_text(text: str) -> bool:
     """The service takes neither NUL nor lone surrogates."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\x00" not in text and not _has_half(text)
+
+
+def _has_half(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _kind(value: Value) -> str:

@@ -7,9 +7,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from tuneserve import events
-from tuneserve.errors import ApiError, ConnectionFailed, TuneserveError, WaitTimeout
+from tuneserve.errors import ApiError, ConnectionFailed, ServerFault, TuneserveError, WaitTimeout
 from tuneserve.events import Event, Silence
 from tuneserve.progress import Watcher
+from tuneserve.responses import FOREIGN
 from tuneserve.retries import seconds_before_retry
 from tuneserve.trials import OPEN_STATES, Trial
 
@@ -89,7 +90,8 @@ class Waiting:
 
     def _look(self, hold: int = 0) -> bool:
         try:
-            changed = self._job._refresh(hold, self._deadline)
+            # How a job ended is asked for whatever the time.
+            changed = self._job._refresh(hold, math.inf if self._job.is_terminal else self._deadline)
         except (ApiError, ConnectionFailed) as error:
             self._endure(error)
             return False
@@ -103,9 +105,14 @@ class Waiting:
         self._watcher(self._job)
 
     def _endure(self, error: TuneserveError) -> None:
-        """Nothing, where the service was there before and may come back; else raises the error."""
+        """Nothing, where the service was there before and may come back; else raises the error.
+
+        Raises `WaitTimeout` where the answer would have come, but after the time.
+        """
+        if not self._job.is_terminal and isinstance(error, ConnectionFailed) and self._left() <= 0:
+            raise WaitTimeout(self._job, self._timeout) from error
         away = time.monotonic() - self._answered
-        if self._job.is_terminal or seconds_before_retry(error, 0) is None or away > OUTAGE_SECONDS:
+        if self._job.is_terminal or not _may_pass(error) or away > OUTAGE_SECONDS:
             raise error
 
     def _tell(self, number: int | None) -> None:
@@ -113,7 +120,10 @@ class Waiting:
             self._tell_all(lambda: [self._job.trial(number)])
 
     def _tell_ended(self) -> None:
-        if self._on_trial and self._job.progress.ended != len(self._told):
+        progress = self._job.progress
+        # Trials of a job that has ended may still be stopping: counted as open, and over a moment later.
+        is_stopping = self._job.is_terminal and progress.pending + progress.running > 0
+        if self._on_trial and (is_stopping or progress.ended != len(self._told)):
             self._tell_all(lambda: list(self._job.trials(order_by="number")))
 
     def _tell_all(self, ask: Callable[[], list[Trial]]) -> None:
@@ -140,3 +150,9 @@ class Waiting:
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
+
+
+def _may_pass(error: TuneserveError) -> bool:
+    """Whether an error says nothing about the job: an outage, one fault in hours, a proxy's page."""
+    is_fault = isinstance(error, ServerFault) or (isinstance(error, ApiError) and error.code == FOREIGN)
+    return is_fault or seconds_before_retry(error, 0) is not None

@@ -5,7 +5,10 @@ import sys
 PACKAGES = ("click", "jsonschema", "rich", "ruamel")
 """What the extra brings."""
 
-MISSING = "Error: the command line needs more packages: pip install 'tuneserve[cli]'"
+MISSING = (
+    "Error: the command line needs more packages (the extra `cli`): "
+    "pip install click jsonschema rich ruamel.yaml"
+)
 
 
 def main() -> None:

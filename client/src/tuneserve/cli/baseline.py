@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneserve.best import Best
-from tuneserve.cli.gates import FACTS, SCORE, Gate, GateError, Spec, direction, objective, values_of
+from tuneserve.cli.context import fetched
+from tuneserve.cli.gates import (
+    FACTS,
+    SCORE,
+    Gate,
+    GateError,
+    Spec,
+    check_tolerance,
+    direction,
+    objective,
+    values_of,
+)
 from tuneserve.client import Client
 from tuneserve.errors import Conflict
 from tuneserve.jobs import MODEL_NAME, Job
@@ -14,17 +25,22 @@ from tuneserve.paths import api_path
 
 @dataclass(frozen=True)
 class Baseline:
-    """A job that has a model, and what that model came to; `warnings` say why it may not be comparable."""
+    """A job that has a model, and what that model came to; `warnings` say why it may not be comparable.
+
+    `has_same_objective` is whether its score is of the metric that the new job is judged by.
+    """
 
     job: Job
     best: Best
     tolerance: float
     warnings: tuple[str, ...] = ()
+    has_same_objective: bool = True
 
     @property
     def values(self) -> dict[str, float | None]:
-        """By the names that gates have."""
-        return values_of(self.best)
+        """By the names that gates have; a score of another metric is left out."""
+        values = values_of(self.best)
+        return values if self.has_same_objective else {**values, SCORE: None}
 
     def document(self, values: Mapping[str, float | None]) -> dict[str, Any]:
         """As `--json` has it; `values` are those of the new model, if there is one."""
@@ -47,7 +63,7 @@ class Baseline:
 def best_document(client: Client, job_id: str) -> dict[str, Any] | None:
     """`GET /v1/jobs/{id}/best` as it is; None for a job without a trial that has a score."""
     try:
-        return client.get(api_path("jobs", job_id, "best"))
+        return fetched(client, api_path("jobs", job_id, "best"), "trial")
     except Conflict:
         return None
 
@@ -69,7 +85,8 @@ def read_baseline(client: Client, job_id: str, tolerance: float, spec: Spec, dig
     if document is None or not has_model(document):
         raise GateError(f"The baseline {job.id} is {job.state} and has no model.")
     warnings = tuple(_differences(job, spec, digest))
-    return Baseline(job, Best.parse(document), tolerance, warnings)
+    is_same = objective(job.spec) == objective(spec)
+    return Baseline(job, Best.parse(document), tolerance, warnings, is_same)
 
 
 def _differences(job: Job, spec: Spec, digest: str | None) -> Iterable[str]:
@@ -86,7 +103,7 @@ def baseline_gates(baseline: Baseline, spec: Spec, gates: Iterable[Gate]) -> lis
     be right for shares and for bytes.
 
     Raises:
-        GateError: The baseline has no such number.
+        GateError: The baseline has no such number, or the tolerance is one that nothing exceeds.
     """
     named = [objective(spec), *(gate.metric for gate in gates if gate.metric not in (*FACTS, SCORE))]
     return [_gate(baseline, metric) for metric in dict.fromkeys(named)]
@@ -98,6 +115,7 @@ def _gate(baseline: Baseline, metric: str) -> Gate:
     if known is None:
         there = ", ".join(name for name, value in values.items() if value is not None)
         raise GateError(f"The baseline {baseline.job.id} has no {metric}. It has: {there}.")
+    check_tolerance(baseline.tolerance, metric)
     bound = direction(metric)
     limit = known - baseline.tolerance if bound == "min" else known + baseline.tolerance
     return Gate(metric, bound, limit, known)

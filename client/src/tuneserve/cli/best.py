@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuneserve.cli import text
-from tuneserve.cli.context import Output, job_argument, pass_client
+from tuneserve.cli.context import Output, fetched, job_argument, pass_client
 from tuneserve.paths import api_path
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pass_client
 def best(client: "Client", out: Output, job_id: str) -> None:
     """Show the best trial of a job: its hyperparameters, its scores, and the model made of it."""
-    found = client.get(api_path("jobs", job_id, "best"))
+    found = fetched(client, api_path("jobs", job_id, "best"), "trial")
     if out.as_json:
         out.data(found)
     else:

@@ -7,7 +7,7 @@ import click
 
 from tuneserve.cli import text
 from tuneserve.cli.context import Output, pass_client
-from tuneserve.paths import api_path
+from tuneserve.cli.refusals import Refused
 
 if TYPE_CHECKING:
     from tuneserve.client import Client
@@ -23,13 +23,13 @@ def catalog(client: "Client", out: Output, name: str | None) -> None:
 
     With the NAME of one of them, or of a section such as training, its fields with their ranges and defaults.
     """
-    told = client.get(api_path("catalog"))
+    told = client.catalog()
     if name is None:
         _whole(out, told)
         return
     fields = _fields(told)
     if name not in fields:
-        raise click.UsageError(f"the catalogue has no {name!r}; it has {', '.join(fields)}")
+        raise Refused(f"the catalogue has no {name!r}; it has {', '.join(fields)}")
     if out.as_json:
         out.data({"name": name, "fields": fields[name]})
     else:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuneserve.cli.context import Output, job_argument, pass_client
+from tuneserve.cli.context import GivenPath, Output, fetched, job_argument, pass_client
 from tuneserve.paths import api_path
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ KINDS = (".svg", ".png", ".html", ".json")
     "-o",
     "--output",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(path_type=Path, dir_okay=False),
     help="File: svg, png, html or json.",
 )
 @pass_client
@@ -37,7 +37,7 @@ def charts(client: "Client", out: Output, job_id: str, name: str | None, path: P
     if name is None:
         if path:
             raise click.UsageError("name the chart that is to be saved.")
-        _list(out, list(client.get(api_path("jobs", job_id, "charts"))["items"]))
+        _list(out, list(fetched(client, api_path("jobs", job_id, "charts"), "items")["items"]))
         return
     chart = client.jobs.get(job_id).chart(name)
     if path is None:

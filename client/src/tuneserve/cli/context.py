@@ -124,7 +124,7 @@ def progress_line(job: "Job") -> str:
 
 
 SHORT_CELL = 20
-"""A column with no longer cell than this is never folded."""
+"""A column with no longer cell than this is not folded, where all columns fit."""
 
 
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -134,14 +134,20 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     # Where all rows have nothing, a terminal has better use for the room.
     told = [n for n in range(len(columns)) if n == 0 or any(row[n] not in ("-", "") for row in rows)]
+    widest = {n: max(len(columns[n]), *(len(row[n]) for row in rows)) for n in told}
+    console = _console(sys.stdout)
+    gaps = 3 * len(told)
+    fits = sum(widest.values()) + gaps <= console.width
+    holds_first = widest[0] + len(told) + gaps <= console.width
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     for n in told:
-        # The first column is what is typed into the next command: it is never folded either.
-        is_short = n == 0 or max(len(row[n]) for row in rows) <= SHORT_CELL
+        # The first column is what is typed into the next command: where not all fit, the others give way.
+        # What may not be folded and has no room is cut, or not shown at all.
+        is_short = holds_first if n == 0 else fits and widest[n] <= SHORT_CELL
         table.add_column(columns[n], overflow="fold", no_wrap=is_short)
     for row in rows:
         table.add_row(*(Text(row[n]) for n in told))
-    _console(sys.stdout).print(table)
+    console.print(table)
 
 
 def _console(stream: IO[str]) -> "Console":
@@ -228,6 +234,13 @@ def connect(ctx: click.Context | None = None) -> "Client":
     return ctx.with_resource(client)
 
 
+def fetched(client: "Client", path: str, *names: str) -> dict[str, Any]:
+    """The document at a path, which has these fields; raises `ApiError` for one of another API."""
+    from tuneserve.responses import wanted
+
+    return wanted(client.get(path), *names)
+
+
 def _in_shell(message: str) -> str:
     """What the SDK says of its arguments, said of options."""
     for argument, option in (("Client(url=...)", "--url"), ("api_key=", "--api-key"), ("url=", "--url")):
@@ -273,6 +286,16 @@ class Id(click.ParamType[str]):
         return id
 
 
+class GivenPath(click.Path):
+    """A path; an empty one, which a script's unset variable leaves, would mean a folder that nobody named."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's, but for the empty text."""
+        if not os.fspath(value):
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def job_argument(function: F) -> F:
     """Adds the argument JOB, as `job_id`."""
     return click.argument("job_id", metavar="JOB", type=Id("job_"))(function)
@@ -298,7 +321,7 @@ def set_option(function: F) -> F:
 def spec_options(function: F) -> F:
     """Adds the argument SPEC, as `path` (None where it is left out), and `--set`, as `sets`."""
     argument = click.argument(
-        "path", metavar="SPEC", required=False, type=click.Path(path_type=Path, allow_dash=True)
+        "path", metavar="SPEC", required=False, type=GivenPath(path_type=Path, allow_dash=True)
     )
     return argument(set_option(function))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuneserve.cli import text
-from tuneserve.cli.context import Id, Output, limit_option, pass_client
+from tuneserve.cli.context import GivenPath, Id, Output, fetched, limit_option, pass_client
+from tuneserve.cli.uploads import uploaded
 from tuneserve.paths import api_path
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _dataset = click.argument("dataset_id", metavar="DATASET", type=Id("ds_"))
 
 
 @datasets.command()
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", type=GivenPath(exists=True, path_type=Path))
 @click.option("--name", help="Name of the data set; else the file's.")
 @pass_client
 def upload(client: "Client", out: Output, source: Path, name: str | None) -> None:
@@ -33,7 +34,7 @@ def upload(client: "Client", out: Output, source: Path, name: str | None) -> Non
 
     The same data again is the data set that is already there.
     """
-    made = client.datasets.upload(source, name=name, progress=out.live)
+    made = uploaded(client, source, name=name, progress=out.live)
     if out.as_json:
         out.data(client.get(api_path("datasets", made.id)))
         return
@@ -64,7 +65,7 @@ def list_datasets(client: "Client", out: Output, limit: int) -> None:
 @pass_client
 def show(client: "Client", out: Output, dataset_id: str) -> None:
     """Show a data set: its shape, its classes and their counts."""
-    found = client.get(api_path("datasets", dataset_id))
+    found = fetched(client, api_path("datasets", dataset_id), "id")
     if out.as_json:
         out.data(found)
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuneserve.cli import text
-from tuneserve.cli.context import Output, connect, connection_options, end, given, output
+from tuneserve.cli.context import Output, connect, connection_options, end, fetched, given, output
 from tuneserve.cli.exits import Exit, exit_of
 from tuneserve.errors import ApiError, Forbidden, TuneserveError
 from tuneserve.paths import api_path
@@ -83,7 +83,7 @@ def _examine(client: "Client", report: Report, profile: str | None) -> None:
     report.ok("reached", f"in {1000 * (time.monotonic() - began):.0f} ms")
     _clock(report, answer)
     _ready(client, report)
-    info = _asked(report, "key", lambda: client.get(api_path("info")))
+    info = _asked(report, "key", lambda: fetched(client, api_path("info"), "version"))
     if info is not None:
         _scope(client, report)
         _service(report, info)
@@ -91,10 +91,10 @@ def _examine(client: "Client", report: Report, profile: str | None) -> None:
 
 def _healthz(client: "Client") -> "httpx2.Response":
     """The answer to the one question that needs no key; raises if it is not of this API."""
-    from tuneserve.responses import document_of
+    from tuneserve.responses import document_of, wanted
 
     answer = client.request("GET", "/healthz")
-    document_of(answer)
+    wanted(document_of(answer), "status")
     return answer
 
 
@@ -127,10 +127,10 @@ def _clock(report: Report, answer: "httpx2.Response") -> None:
 
 def _ready(client: "Client", report: Report) -> None:
     """Database, broker and storage; what answers no is named in the body."""
-    from tuneserve.responses import document_of
+    from tuneserve.responses import document_of, wanted
 
     try:
-        document_of(client.request("GET", "/readyz"))
+        wanted(document_of(client.request("GET", "/readyz")), "status")
     except TuneserveError as error:
         report.fault("ready", f"not ready: {_said(error)}", exit_of(error))
     else:

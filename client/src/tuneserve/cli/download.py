@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tuneserve.cli import text
-from tuneserve.cli.context import Output, job_argument, pass_client
+from tuneserve.cli.context import GivenPath, Output, job_argument, pass_client
 from tuneserve.paths import api_path
 
 if TYPE_CHECKING:
@@ -18,7 +18,13 @@ COLUMNS = ("name", "size", "type", "sha256")
 @job_argument
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option(
-    "-o", "--output", "folder", default=".", metavar="PATH", help="A folder, or a file for one NAME."
+    "-o",
+    "--output",
+    "folder",
+    type=GivenPath(),
+    default=".",
+    metavar="PATH",
+    help="A folder, or a file for one NAME.",
 )
 @click.option("--list", "only_list", is_flag=True, help="List the files instead.")
 @pass_client

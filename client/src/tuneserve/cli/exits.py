@@ -31,7 +31,7 @@ MEANINGS = {
     Exit.UNREACHABLE: "no whole answer: unreachable, cut off, overloaded, or not a Tuneserve",
     Exit.INTERNAL: "a fault of this program",
     Exit.TIMED_OUT: "not within `--timeout`; the job goes on",
-    Exit.INTERRUPTED: "interrupted by Ctrl-C; the job goes on",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; the job goes on",
     Exit.PIPE_CLOSED: "whoever read the output closed it",
 }
 """The table of docs/cli.md and of `tuneserve --help`."""

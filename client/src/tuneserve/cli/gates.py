@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
-import click
-
 from tuneserve.best import Best
+from tuneserve.cli.refusals import Refused
 
 Bound = Literal["min", "max"]
 Spec = Mapping[str, Any]
@@ -33,7 +32,7 @@ SHARES = ("val_", "test_")
 _TINY = 1e-12
 
 
-class GateError(click.UsageError):
+class GateError(Refused):
     """A gate that cannot be: found before anything is submitted."""
 
 
@@ -128,10 +127,12 @@ def _read(bound: Bound, text: str) -> Gate:
 
 
 def _unit_hint(metric: str) -> str:
-    units = {"model_bytes": "bytes", "prediction_seconds": "seconds", "parameters": "a plain count"}
-    if metric in units:
-        return f" ({units[metric]}, without a unit, such as 2e6)"
-    return " (a share is a number from 0 to 1, such as 0.97)"
+    hints = {
+        "parameters": "a plain count, such as 2e6",
+        "model_bytes": "bytes, without a unit, such as 5e6",
+        "prediction_seconds": "seconds, without a unit, such as 0.01",
+    }
+    return f" ({hints.get(metric, 'a share is a number from 0 to 1, such as 0.97')})"
 
 
 def _possible(gate: Gate) -> Gate:
@@ -139,11 +140,19 @@ def _possible(gate: Gate) -> Gate:
     if gate.limit < 0:
         raise GateError(f"{gate.option}: {gate.metric} is never below 0.")
     if _is_share(gate.metric) and gate.limit > 1:
-        hint = f"; is {number(gate.limit / 100)} meant?" if gate.limit <= 100 else ""
-        raise GateError(
-            f"{gate.option}: {gate.metric} is a number from 0 to 1, not {number(gate.limit)}{hint}"
-        )
+        raise GateError(_no_share(f"{gate.option}: {gate.metric} is", gate.limit))
     return gate
+
+
+def check_tolerance(tolerance: float, metric: str) -> None:
+    """Raises `GateError` for one that no value of the metric could exceed: the gate would say nothing."""
+    if _is_share(metric) and tolerance >= 1:
+        raise GateError(_no_share(f"--tolerance: {metric} is", tolerance))
+
+
+def _no_share(told: str, given: float) -> str:
+    hint = f"; is {number(given / 100)} meant?" if given <= 100 else ""
+    return f"{told} a number from 0 to 1, not {number(given)}{hint}"
 
 
 def _is_share(metric: str) -> bool:
@@ -216,6 +225,19 @@ def _why(name: str, spec: Spec, there: Sequence[str], catalog: Mapping[str, Any]
         return f"say on which images: val_{name} or test_{name}."
     close = get_close_matches(name, there, 1)
     return f"there is no such metric{f'; is {close[0]} meant?' if close else '.'}"
+
+
+def doubts(gates: Sequence[Gate], spec: Spec, estimate: Mapping[str, Any]) -> list[str]:
+    """What is odd about gates, and yet may be meant."""
+    return [*_turned_around(gates, spec), *unlikely(gates, estimate)]
+
+
+def _turned_around(gates: Iterable[Gate], spec: Spec) -> Iterable[str]:
+    """Gates that keep a loss from getting better."""
+    for gate in gates:
+        metric = objective(spec) if gate.metric == SCORE else gate.metric
+        if gate.bound == "min" and _bare(metric) == "loss":
+            yield f"{gate.option}: a lower {metric} is better; is --max meant?"
 
 
 def unlikely(gates: Iterable[Gate], estimate: Mapping[str, Any]) -> list[str]:

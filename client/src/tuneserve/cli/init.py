@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from tuneserve.cli.context import Output, pass_output
+from tuneserve.cli.context import GivenPath, Output, pass_output
 from tuneserve.cli.faults import check_offline, job_schema, resolved
+from tuneserve.cli.refusals import Refused
 
 FILE = Path("tuneserve.yaml")
 
@@ -108,7 +109,7 @@ _HEAD = """\
     "-o",
     "--output",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=GivenPath(path_type=Path, dir_okay=False, allow_dash=True),
     default=FILE,
     show_default=True,
     help="File; one that ends in .json has no comments; - is stdout.",
@@ -121,7 +122,7 @@ def init(out: Output, family: str, dataset: str, path: Path, force: bool) -> Non
         raise click.UsageError("init writes YAML or JSON; `validate` and `submit` read TOML too.")
     spec = spec_of(family, dataset)
     if faults := check_offline(spec):
-        raise click.UsageError(f"{faults[0].pointer.strip('/')}: {faults[0].detail}")
+        raise Refused(f"{faults[0].pointer.strip('/')}: {faults[0].detail}")
     written = (
         json.dumps(spec, indent=2) + "\n"
         if path.suffix.lower() == ".json" or out.as_json
@@ -139,7 +140,7 @@ def _write(path: Path, written: str, force: bool) -> None:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(written)
     except FileExistsError:
-        raise click.UsageError(f"{path} is there already; --force writes over it.") from None
+        raise Refused(f"{path} is there already; --force writes over it.") from None
 
 
 def spec_of(family: str, dataset: str) -> dict[str, Any]:

@@ -3,12 +3,18 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 EXIT_CODE = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+ECHO_SECONDS = 0.5
+"""A second signal within this time is the first one again: `timeout` and CI runners signal a process and its
+group, and so reach it twice."""
 
 
 class Interrupted(BaseException):
@@ -19,19 +25,22 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """Turns the first interrupt into `Interrupted`; a second one leaves at once."""
+    """Turns the first interrupt into `Interrupted`; a second one, that is no echo of it, leaves at once."""
 
     def __init__(self) -> None:
         self._pending: int | None = None
         self._is_held = False
-        self._count = 0
+        self._first: float | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The handler of the signals."""
-        self._count += 1
-        if self._count > 1:
+        now = time.monotonic()
+        if self._first is not None:
+            if now - self._first < ECHO_SECONDS:
+                return
             # Nothing may stand in the way: no report, no `finally`, no thread.
             os._exit(EXIT_CODE)
+        self._first = now
         if self._is_held:
             self._pending = number
         else:
@@ -67,6 +76,23 @@ def interrupts() -> Iterator[Interrupts]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends what is in the block as Ctrl-C does: by every `finally`, so that no part of a file stays.
+
+    Where somebody handles or ignores the signal already, nothing is changed.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def bounded(action: Callable[[], object], seconds: float) -> str | None:

@@ -10,9 +10,17 @@ _MARKS = re.compile(r"[!-/:-@\[-`{-~]")
 _HARMLESS = frozenset("'\"(),.;%=+/?-")
 
 
+_REFERENCE = re.compile(r"@|[#!&~%$](?=\w)")
+"""What begins a mention of a person, or a reference to an issue, a merge request or a label."""
+
+_NO_SPACE = "\u200b"
+
+
 def text(value: object) -> str:
     """Text that no reader of Markdown takes for anything else: no table, link, markup or mention."""
-    escaped = _MARKS.sub(lambda mark: mark[0] if mark[0] in _HARMLESS else _entity(mark[0]), _line(value))
+    # A forge looks for mentions when entities are characters again: what follows is kept apart by no space.
+    apart = _REFERENCE.sub(lambda mark: mark[0] + _NO_SPACE, _line(value))
+    escaped = _MARKS.sub(lambda mark: mark[0] if mark[0] in _HARMLESS else _entity(mark[0]), apart)
     # Addresses become links without any mark around them.
     return re.sub(r"(?i)\bwww\.", lambda found: found[0][:-1] + _entity("."), escaped)
 

@@ -15,7 +15,9 @@ from tuneserve.cli.baseline import baseline_gates, best_document, has_model, rea
 from tuneserve.cli.context import Output, connect
 from tuneserve.cli.exits import Exit, exit_of
 from tuneserve.cli.interrupts import Interrupted, Interrupts, bounded
+from tuneserve.cli.refusals import Refused
 from tuneserve.cli.report import Report
+from tuneserve.cli.uploads import uploaded
 from tuneserve.cli.validate import lines, told_at
 from tuneserve.errors import JobFailed, NotFound, TuneserveError, WaitTimeout
 
@@ -73,9 +75,11 @@ class Pipeline:
         """From the spec to the verdict.
 
         Raises:
-            click.UsageError: Something does not fit; nothing was submitted.
+            click.ClickException: Something does not fit; nothing was submitted.
             TuneserveError: The service could not be asked, the job failed, or it has not ended in time.
         """
+        if self.options.folder and not self.options.dry_run:
+            reporting.clear(self.options.folder)
         source = self._read()
         client = connect()
         spec = self._spec(client, source)
@@ -117,9 +121,16 @@ class Pipeline:
     def _write(self, write: Callable[[Report, Path], None], path: Path) -> None:
         try:
             write(self.report, path)
-        except (OSError, click.ClickException) as error:
-            self.output.warn(_told(error))
-            self.report.exit = self.report.exit or Exit.USAGE
+        except OSError as error:
+            self._miss(f"{path}: {error.strerror or error}")
+        except click.ClickException as error:
+            self._miss(f"{path}: {error.format_message()}")
+
+    def _miss(self, told: str) -> None:
+        """A report that could not be written fails a run that nothing else has failed."""
+        self.output.warn(told)
+        if self.report.exit == Exit.MET:
+            self.report.exit, self.report.problem = Exit.USAGE, told
 
     def _read(self) -> specs.Source:
         """What can be found wrong without a service."""
@@ -141,12 +152,9 @@ class Pipeline:
             return source.spec
         if not Path(given).exists():
             if not given.startswith(("ds_", "builtin:")):
-                raise click.UsageError(f"--dataset {given}: no such file or folder, and no id of a data set.")
+                raise Refused(f"--dataset {given}: no such file or folder, and no id of a data set.")
             return {**source.spec, "dataset": given}
-        try:
-            dataset = client.datasets.upload(given, progress="auto" if self.output.live else False)
-        except ValueError as error:
-            raise click.UsageError(f"--dataset {given}: {error}") from None
+        dataset = uploaded(client, given, progress="auto" if self.output.live else False)
         self.output.note(f"Data set {dataset.id}")
         return {**source.spec, "dataset": dataset.id}
 
@@ -166,8 +174,8 @@ class Pipeline:
         report, spec = self.report, self.report.spec
         if absent := gating.absent(report.gates, spec):
             raise gating.absence(absent, spec, _catalog(client))
-        for unlikely in gating.unlikely(report.gates, report.estimate):
-            self._warn(unlikely)
+        for doubt in gating.doubts(report.gates, spec, report.estimate):
+            self._warn(doubt)
         if self.options.baseline is None:
             return
         digest = report.validation.dataset_digest if report.validation else None
@@ -302,7 +310,7 @@ def _labelled(spec: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
         return {}
     merged = spec.get("labels") or {}
     if not isinstance(merged, dict):
-        raise click.UsageError("The labels of the spec are no object: --label cannot add to them.")
+        raise Refused("The labels of the spec are no object: --label cannot add to them.")
     return {"labels": {**merged, **dict(map(_label, labels))}}
 
 

@@ -14,6 +14,7 @@ import click
 from tuneserve.cli import MISSING, is_extra
 from tuneserve.cli.context import connection_options, given, set_up_streams
 from tuneserve.cli.exits import MEANINGS, Exit, exit_of
+from tuneserve.cli.interrupts import terminable
 from tuneserve.cli.text import shown_lines
 from tuneserve.version import __version__
 
@@ -101,7 +102,8 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it raises becomes a message and an exit code."""
         try:
-            result = super().invoke(ctx)
+            with terminable():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except (click.exceptions.Exit, click.ClickException):
             raise

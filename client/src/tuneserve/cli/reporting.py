@@ -3,17 +3,21 @@
 import os
 from pathlib import Path
 
-import click
-
 from tuneserve.cli.context import Output
 from tuneserve.cli.gates import Judged, number
 from tuneserve.cli.junit import junit
+from tuneserve.cli.refusals import Refused
 from tuneserve.cli.report import Report
 from tuneserve.cli.summary import summary
 from tuneserve.cli.text import as_json
+from tuneserve.jobs import MODEL_NAME
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """Names a file that others may have written to before: a summary is added at its end."""
+
+
+BESIDE_THE_MODEL = ("best.json", "summary.md")
+"""Files of `--output` that are made here."""
 
 
 def prepare(folder: Path) -> None:
@@ -21,18 +25,25 @@ def prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise click.UsageError(f"{folder}: {error.strerror}") from None
+        raise Refused(f"{folder}: {error.strerror}") from None
     if not os.access(folder, os.W_OK):
-        raise click.UsageError(f"{folder}: cannot be written to")
+        raise Refused(f"{folder}: cannot be written to")
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier run left in the folder: its model must not be taken for that of this one."""
+    for name in (MODEL_NAME, *BESIDE_THE_MODEL):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_folder(report: Report, folder: Path) -> None:
     """`best.json` and `summary.md` beside the model, if that was downloaded."""
     if not report.artifacts:
         return
-    report.artifacts += [folder / "best.json", folder / "summary.md"]
-    (folder / "best.json").write_text(as_json(report.best_document), encoding="utf-8")
-    (folder / "summary.md").write_text(summary(report), encoding="utf-8")
+    best, page = (folder / name for name in BESIDE_THE_MODEL)
+    report.artifacts += [best, page]
+    best.write_text(as_json(report.best_document), encoding="utf-8")
+    page.write_text(summary(report), encoding="utf-8")
 
 
 def write_junit(report: Report, path: Path) -> None:

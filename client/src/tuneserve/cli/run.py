@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from tuneserve.cli.context import Id, connection_options, end, output, spec_options
+from tuneserve.cli.context import GivenPath, Id, connection_options, end, output, spec_options
 from tuneserve.cli.durations import Duration
 from tuneserve.cli.exits import Exit
 from tuneserve.cli.interrupts import Interrupted, interrupts
 from tuneserve.cli.pipeline import Options, Pipeline
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = GivenPath(dir_okay=False, path_type=Path)
+_FOLDER = GivenPath(file_okay=False, path_type=Path)
 
 
 class _Tolerance(click.ParamType[float]):
@@ -31,7 +31,12 @@ class _Tolerance(click.ParamType[float]):
 
 @click.command()
 @spec_options
-@click.option("--dataset", metavar="PATH|ID", help="Data set instead of the spec's; files are uploaded.")
+@click.option(
+    "--dataset",
+    metavar="PATH|ID",
+    type=GivenPath(),
+    help="Data set instead of the spec's; files are uploaded.",
+)
 @click.option("--min", "mins", metavar="METRIC=N", multiple=True, help="Gate: at least. May be repeated.")
 @click.option("--max", "maxs", metavar="METRIC=N", multiple=True, help="Gate: at most. May be repeated.")
 @click.option("--baseline", metavar="JOB", type=Id("job_"), help="Gate: no worse than this job's model.")
@@ -66,14 +71,15 @@ def _code(options: Options) -> Exit:
     with interrupts() as handler:
         pipeline = Pipeline(options, output(), handler)
         try:
-            pipeline.run()
-        except Interrupted as error:
-            pipeline.fail(error)
+            try:
+                pipeline.run()
+            finally:
+                # An interrupt up to here is the run's: what comes later finds it on its way out.
+                handler.settle()
         except BaseException as error:
-            handler.settle()
             pipeline.fail(error)
-            raise
+            if not isinstance(error, Interrupted):
+                raise
         finally:
-            handler.settle()
             pipeline.close()
     return pipeline.report.exit

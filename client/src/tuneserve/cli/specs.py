@@ -5,17 +5,16 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from tuneserve.cli.exits import Exit
 from tuneserve.cli.faults import check_offline
-from tuneserve.cli.text import shown, shown_lines
+from tuneserve.cli.refusals import Refused
+from tuneserve.cli.text import shown
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
@@ -32,18 +31,15 @@ MAX_VALUES = 100_000
 """A spec has at most so many values, aliases counted each time: ten lines of aliases could make billions."""
 
 
+MAX_BYTES = 2**20
+"""As much JSON as the service takes, unless it is set otherwise."""
+
 MAX_DEPTH = 100
 """Brackets within brackets."""
 
 
-class SpecError(click.UsageError):
+class SpecError(Refused):
     """A spec that cannot be read; the message says where."""
-
-    exit_code = int(Exit.USAGE)
-
-    def show(self, file: Any = None) -> None:
-        """One line, without click's usage: the command was right, the file is not."""
-        click.echo(f"Error: {shown_lines(self.format_message())}", file=file, err=file is None)
 
 
 @dataclass(frozen=True)
@@ -115,9 +111,12 @@ def _read(path: Path) -> Source:
 
 def _content(path: Path, name: str) -> str:
     try:
-        raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SpecError(f"{name}: {error.strerror or error}") from None
+    if len(raw) > MAX_BYTES:
+        raise SpecError(f"{name}: more than {MAX_BYTES:,} bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -186,6 +185,9 @@ def _yaml(content: str, name: str) -> Read:
     if _depth(content) > MAX_DEPTH:
         # The reader takes the square of the depth in time.
         raise SpecError(f"{name}: nested too deep")
+    if content.count(",") + content.count("\n") > MAX_VALUES:
+        # One of them stands between any two values side by side. To read and count so many takes seconds.
+        raise SpecError(f"{name}: more than {MAX_VALUES:,} commas and lines")
     try:
         root = YAML(pure=True).compose(content)
     except MarkedYAMLError as error:

@@ -40,6 +40,8 @@ def _title(report: Report) -> str:
         return "dry run, nothing submitted"
     if report.exit == Exit.MET and not report.gates:
         return "succeeded"
+    if report.exit == Exit.USAGE and report.job and report.job.is_terminal:
+        return "a file could not be written"
     return _TITLES.get(report.exit, "not run")
 
 

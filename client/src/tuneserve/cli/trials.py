@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuneserve.cli import text
-from tuneserve.cli.context import Output, job_argument, pass_client
+from tuneserve.cli.context import Output, fetched, job_argument, pass_client
 from tuneserve.paths import api_path
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def trials(
         # As it came: a table for programs, in which nothing is escaped but by the rules of CSV.
         click.echo(client.jobs.get(job_id).trials_csv(), nl=False)
     elif number is not None:
-        _one(out, client.get(api_path("jobs", job_id, "trials", str(number))))
+        _one(out, fetched(client, api_path("jobs", job_id, "trials", str(number)), "number"))
     else:
         path = api_path("jobs", job_id, "trials")
         found = list(client.pages(path, state=state, order_by=order_by, page_size=200))

@@ -11,7 +11,7 @@ from tuneserve.cli.events import line_of
 from tuneserve.cli.exits import exit_of_job
 from tuneserve.cli.follow import followed
 from tuneserve.cli.trials import objective_of
-from tuneserve.errors import ConnectionFailed, NotFound, RateLimited
+from tuneserve.errors import ApiError, ConnectionFailed
 from tuneserve.paths import api_path
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _lines(out: Output, job: "Job") -> None:
             # Of a hundred trials of fifty epochs nobody reads each epoch: `logs --follow` has them.
             if event.type != "epoch" and (line := line_of(event.type, event.data)) and not out.quiet:
                 click.echo(line, err=True)
-    except (RateLimited, NotFound, ConnectionFailed):
+    except (ApiError, ConnectionFailed):
         out.follow(job)
 
 
@@ -70,7 +70,7 @@ def _live(client: "Client", out: Output, job: "Job") -> None:
         try:
             for event in job.events():
                 screen.take(event)
-        except (RateLimited, NotFound, ConnectionFailed):
+        except (ApiError, ConnectionFailed):
             # No stream to be had: the table is drawn from the lists, at each change of the job.
             _poll(client, out, job, screen)
         screen.draw()
