@@ -135,7 +135,7 @@ def test_a_bar_shows_the_bytes(
 ) -> None:
     server.on(FILE, cut(1000), Answer(200, MODEL, TAG))
     finished.download_model(tmp_path, progress=True)
-    assert capsys.readouterr() == ("", f"model.keras  {'#' * 20} 100%  0.7/0.7 MB\n")
+    assert capsys.readouterr() == ("", f"model.keras  {'#' * 20} 100%  700.0/700.0 kB\n")
     finished.download_model(tmp_path)
     assert capsys.readouterr() == ("", "")
 

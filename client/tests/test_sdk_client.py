@@ -72,6 +72,28 @@ def test_an_address_does_not_go_on_after_its_path(url: str) -> None:
         Client(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://h/v1", "http://h"),
+        ("http://h/sub/v1/ ", "http://h/sub"),
+        ("http://v1", "http://v1"),
+        ("http://h/v10", "http://h/v10"),
+        ("http://h/v1/sub", "http://h/v1/sub"),
+    ],
+)
+def test_the_version_at_the_end_of_an_address_is_dropped(url: str, address: str) -> None:
+    with Client(url) as client:
+        assert client.url == address
+
+
+def test_nobody_listens() -> None:
+    asked = r"is the service running at http://127\.0\.0\.1:1/sub\?"
+    client = Client("http://127.0.0.1:1/sub", max_retries=0)
+    with client, pytest.raises(tuneserve.ConnectionFailed, match=asked):
+        client.info()
+
+
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "a\nb"])
 def test_bad_key_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(tuneserve.ConfigurationError) as caught:
@@ -268,6 +290,14 @@ def test_a_key_that_was_withheld_is_told_of(server: Server, monkeypatch: pytest.
     assert "not sent" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("key", "told"), [(None, True), (" ", True), ("tns_k", False)])
+def test_a_key_that_was_not_given_is_told_of(server: Server, key: str | None, told: bool) -> None:
+    server.on("GET " + JOB, Answer(401, {"code": "missing_key", "detail": "Send a key."}))
+    with Client(server.url, key) as client, pytest.raises(tuneserve.Unauthorized) as caught:
+        client.jobs.get("job_1")
+    assert ("no API key was sent: give api_key=" in str(caught.value)) is told
+
+
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb", "x" * 256, "\udcff"])
 def test_an_idempotency_key_that_is_none_is_not_sent(server: Server, client: Client, key: str) -> None:
     with pytest.raises(tuneserve.Unsendable, match="1 to 255 visible ASCII"):
@@ -323,7 +353,11 @@ def test_invalid_lists_every_place(server: Server, client: Client) -> None:
     server.on("POST /v1/jobs", Answer(422, problem))
     with pytest.raises(tuneserve.Invalid) as caught:
         client.jobs.create(training={"epochs": 3.7})
-    assert str(caught.value) == "422 invalid_spec: Invalid\n  /training/epochs: Not an integer."
+    place = "  /training/epochs: Not an integer."
+    assert str(caught.value) == f"422 invalid_spec: 1 place does not fit\n{place}"
+    two = tuneserve.Invalid(422, "c", "t", "of the first", caught.value.errors * 2, "r")
+    assert str(two) == f"422 c: 2 places do not fit (request r)\n{place}\n{place}"
+    assert str(tuneserve.Invalid(422, "c", "t", "why")) == "422 c: why"
 
 
 def test_wsgi_application_in_process(job) -> None:

@@ -102,6 +102,7 @@ def test_a_key_that_is_for_another_address_is_told_of(monkeypatch: pytest.Monkey
     ("url", "same"),
     [
         ("HTTPS://LAB:443/tune/", True),
+        ("https://lab/tune/v1", True),
         (" https://lab/tune", True),
         ("http://lab/tune", False),
         ("https://lab:8443/tune", False),
@@ -156,7 +157,9 @@ def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     [
         ("[profiles.default]\nurl = http", 2, "Invalid value"),
         ("profiles = 3", 1, "profiles are tables"),
-        ("a = 1\n[profiles]\ndefault = 3", 3, "is a table"),
+        ("# a\n[profiles]\ndefault = 3", 3, "is a table"),
+        ("\n[default]\nurl = 'http://a'", 2, "the table 'default' is unknown; write [profiles.default]"),
+        ("url = 'http://a'", 1, "'url' stands in no profile; write [profiles.default] above it"),
         (
             "[profiles.default]\n\nurl = 'http://a'\nkey = 'k'",
             4,

@@ -50,6 +50,13 @@ def answer(server: Server) -> None:
     server.on(KNOWN, Answer(200, {"items": [], "next_page_token": None}))
 
 
+@pytest.mark.parametrize("given", [X, X.tolist()])
+def test_arrays_need_numpy(client: Client, monkeypatch: pytest.MonkeyPatch, given: Any) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(tuneserve.MissingExtra, match="pip install numpy; a folder, a zip or an npz"):
+        client.datasets.upload(given, Y)
+
+
 def posts(server: Server) -> list[Asked]:
     return [asked for asked in server.asked if asked.method == "POST"]
 

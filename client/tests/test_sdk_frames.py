@@ -88,7 +88,7 @@ def test_the_own_columns_win_over_values_of_the_same_name() -> None:
 
 def test_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'tuneserve\[pandas\]'"):
+    with pytest.raises(MissingExtra, match="a data frame needs more packages: pip install pandas"):
         trials_frame([FULL])
 
 

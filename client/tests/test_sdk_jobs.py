@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -258,14 +259,27 @@ def test_progress_rewrites_one_line_on_a_terminal(client: Client, job) -> None:
     assert second == "queued  0 trials  0 epochs  0 s".ljust(len(first)) + "\n"
 
 
+def test_what_on_trial_prints_does_not_run_into_the_live_line(
+    server: Server, client: Client, job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, ended = job(progress={}), job("succeeded", progress={"completed": 1})
+    server.on(JOB, Answer(200, running), Answer(200, running), Answer(200, ended))
+    server.on(f"{JOB}/trials", Answer(200, {"items": [{"number": 0, "state": "completed"}]}))
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    client.jobs.get("job_1").wait(progress=True, on_trial=lambda trial: print(trial.number, file=stream))
+    line = "running  0 trials  best 0.981 (trial 5)  0 epochs  0 s"
+    assert f"{line}\r\x1b[K0\n{line}\r" in stream.getvalue()
+
+
 def test_progress_is_one_line_per_change_elsewhere(client: Client, job) -> None:
     stream = io.StringIO()
     line = ProgressLine(stream)
     for seconds in (93.0, 95.0):
-        progress = {"completed": 1, "epochs": 9, "elapsed_seconds": seconds}
+        progress = {"completed": 1, "epochs": 1, "elapsed_seconds": seconds}
         line(tuneserve.Job(client, job(progress=progress)))
     line.close()
-    assert stream.getvalue() == "running  1 trials  best 0.981 (trial 5)  9 epochs  93 s\n"
+    assert stream.getvalue() == "running  1 trial  best 0.981 (trial 5)  1 epoch  93 s\n"
 
 
 @pytest.mark.parametrize(("progress", "shown"), [("auto", False), (False, False), (True, True)])

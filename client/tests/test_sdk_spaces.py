@@ -269,6 +269,12 @@ def test_half_a_character_is_named_by_its_place(document: Any, place: str) -> No
     assert str(caught.value).startswith(place)
 
 
+def test_what_keras_tuner_has_and_a_spec_does_not_need() -> None:
+    with pytest.raises(AttributeError, match="'Fixed': there is none, write the value itself"):
+        _ = hp.Fixed  # type: ignore[attr-defined]
+    assert not hasattr(hp, "Other")
+
+
 def test_spaces_can_be_copied() -> None:
     for one in (Int(8, 64, step=8), Choice(["a", "b"]), Boolean(default=True, when=WHEN)):
         assert pickle.loads(pickle.dumps(one)) == deepcopy(one) == one

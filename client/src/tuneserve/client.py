@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Self
 
 import httpx2
 
-from tuneserve.config import masked, settings
+from tuneserve.config import masked, settings, without_version
 from tuneserve.datasets import Datasets
 from tuneserve.errors import ConfigurationError, ConnectionFailed, NotFound, TuneserveError, Unsendable
 from tuneserve.jobs import Jobs
@@ -23,13 +23,15 @@ from tuneserve.version import __version__
 
 USER_AGENT = f"tuneserve-python/{__version__} python/{platform.python_version()}"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+NO_KEY = "no API key was sent: give api_key=, or set TUNESERVE_API_KEY, or write a profile"
 
 
 class Client:
     """A connection to a Tuneserve service; `jobs` and `datasets` are what it offers.
 
     Args:
-        url: Address of the service, sub-path included; else `TUNESERVE_URL`; else the profile's.
+        url: Address of the service, sub-path included; else `TUNESERVE_URL`; else the profile's. A `/v1` at
+            its end, which is that of the API, is dropped.
         api_key: API key, `tns_...`; else `TUNESERVE_API_KEY`; else the profile's; else none is sent.
             A key goes only to the address that it was given for: one from a profile is not sent to
             an address from elsewhere, nor `TUNESERVE_API_KEY` past a `TUNESERVE_URL` beside it.
@@ -58,10 +60,11 @@ class Client:
         self.url = _address(chosen.url)
         self.timeout = timeout
         self.max_retries = max_retries
-        self._about_key = chosen.withheld
+        headers = _headers(chosen.api_key)
+        self._about_key = None if "Authorization" in headers else chosen.withheld or NO_KEY
         self._http = httpx2.Client(
             base_url=self.url,
-            headers=_headers(chosen.api_key),
+            headers=headers,
             transport=transport,
             # A proxy set for the outside world cannot reach this machine's own loopback.
             mounts={f"all://{host}": None for host in LOOPBACK},
@@ -184,7 +187,7 @@ class Client:
                     raise error_of(response, self._about_key)
                 yield response
         except httpx2.RequestError as error:
-            raise _connection_failed(request, error) from error
+            raise self._failed(request, error) from error
 
     def _send(
         self,
@@ -203,7 +206,7 @@ class Client:
         try:
             response = self._http.send(request)
         except httpx2.RequestError as error:
-            raise _connection_failed(request, error) from error
+            raise self._failed(request, error) from error
         if response.is_success or response.status_code == 304:
             return response
         raise error_of(response, self._about_key)
@@ -213,6 +216,11 @@ class Client:
             return self._http.build_request(method, path, **options)
         except UnicodeEncodeError as error:
             raise Unsendable.because(error) from None
+
+    def _failed(self, request: httpx2.Request, error: httpx2.RequestError) -> ConnectionFailed:
+        reason = str(error) or type(error).__name__
+        advice = f"; is the service running at {self.url}?" if "refused" in reason else ""
+        return ConnectionFailed(f"{request.method} {request.url.copy_with(query=None)}: {reason}{advice}")
 
 
 def _address(url: str | None) -> str:
@@ -228,7 +236,7 @@ def _address(url: str | None) -> str:
         raise ConfigurationError(f"{masked(url)!r} is not an address: it must start with http(s)://")
     if "?" in url or "#" in url:
         raise ConfigurationError(f"{masked(url)!r} is not an address of a service: it goes on after ? or #")
-    return str(parsed)
+    return without_version(str(parsed))
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
@@ -242,8 +250,3 @@ def _headers(api_key: str | None) -> dict[str, str]:
 
 def _idempotency(method: str) -> dict[str, str]:
     return {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
-
-
-def _connection_failed(request: httpx2.Request, error: httpx2.RequestError) -> ConnectionFailed:
-    reason = str(error) or type(error).__name__
-    return ConnectionFailed(f"{request.method} {request.url.copy_with(query=None)}: {reason}")

@@ -83,6 +83,12 @@ def masked(url: str) -> str:
     return f"...@{url.rpartition('@')[2]}" if "@" in url else url
 
 
+def without_version(url: str) -> str:
+    """The address of a service, from one that may end in the `/v1` of its API."""
+    # A host may be named so, too.
+    return re.sub(r"(?<!/)/v1/*$", "", url)
+
+
 def config_path() -> Path:
     """Where the file is, whether or not there is one."""
     if named := os.environ.get("TUNESERVE_CONFIG"):
@@ -150,7 +156,7 @@ def _withheld(sources: list[Settings]) -> str | None:
 def _plain(url: str) -> tuple[str, str | None, int | None, str]:
     """What makes two addresses the same one."""
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(without_version(url.strip()))
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
         return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
     except ValueError as error:
@@ -183,6 +189,9 @@ class _File:
             found = re.search(r"line (\d+)", str(error))
             line = int(found[1]) if found else self._text.count("\n") + 1
             raise ConfigurationError(f"{self._path}:{line}: {error}") from None
+        for name, value in document.items():
+            if name != "profiles":
+                raise self._error(_misplaced(name, value), None, name)
         profiles = document.get("profiles", {})
         if not isinstance(profiles, dict):
             raise self._error("profiles are tables: [profiles.default]", None, "profiles")
@@ -226,6 +235,12 @@ class _File:
         wanted = rf"\s*\[?[\"']?{re.escape(field)}\b" if field else header
         found = (n for n, line in enumerate(lines) if n >= start and re.match(wanted, line))
         return next(found, start) + 1
+
+
+def _misplaced(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return f"the table {name!r} is unknown; write [profiles.{name}]"
+    return f"{name!r} stands in no profile; write [profiles.default] above it"
 
 
 def _warn_if_readable(path: Path) -> None:

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from tuneserve.archives import write_class_folders, write_npz
-from tuneserve.errors import Forbidden, Invalid
+from tuneserve.errors import Forbidden, Invalid, MissingExtra
 from tuneserve.html import dataset_html
 from tuneserve.paths import api_path
 from tuneserve.progress import ProgressOption, transfer
@@ -84,7 +85,8 @@ class Datasets:
     ) -> Dataset:
         """Upload arrays, a file or a folder; what the service has already is not sent again.
 
-        Of bytes that are there already the data set is given as it is, under the name that it has.
+        Of bytes that are there already the data set is given as it is: it keeps the name that it has, which
+        the answer tells, and `name` changes nothing.
 
         Args:
             source: A folder of class folders (`cats/1.png`, `dogs/2.jpg`), a zip of one, or an npz with `x`
@@ -92,12 +94,13 @@ class Datasets:
             x: Numbers, (N, H, W) or (N, H, W, C) raw pixels, or (N, F) features; tensors and lists as well.
             y: Classes, (N,) or (N, 1), integers or strings.
             class_names: Name of each class, where `y` holds integers from 0.
-            name: For people; not unique. A file or folder gives its own.
+            name: For people; not unique. Only of what is new. A file or folder gives its own.
             progress: "auto" shows a bar if stderr is a terminal; True always does, False never.
 
         Raises:
             ValueError: The arrays do not go together, or the file or folder is of another kind.
             OSError: The file or folder cannot be read.
+            MissingExtra: Arrays, and NumPy is not installed.
             Invalid: The service cannot use them; the message says why.
         """
         if isinstance(source, (str, os.PathLike)):
@@ -235,12 +238,22 @@ def _arrays(x: "ArrayLike", y: "ArrayLike", class_names: Sequence[str] | None) -
 
 def _array(given: Any) -> "Array":
     """An array of the same memory where that can be had, as of tensors and memory maps."""
-    import numpy as np
-
+    np = _numpy()
     if callable(getattr(given, "detach", None)):
         # A tensor of PyTorch, which may be part of a graph, or on another device.
         given = given.detach().cpu()
-    return np.asarray(given)
+    array: Array = np.asarray(given)
+    return array
+
+
+def _numpy() -> ModuleType:
+    try:
+        import numpy
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
+        raise MissingExtra("numpy", "uploading arrays") from None
+    return numpy
 
 
 def _labels(y: "Array") -> "Array":

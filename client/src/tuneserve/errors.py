@@ -39,8 +39,17 @@ class ConfigurationError(TuneserveError):
     """The client cannot be made from what it was given."""
 
 
+_PACKAGES = {
+    "charts": "pip install vl-convert-python (the extra `charts`)",
+    "keras": "pip install keras, and a backend such as tensorflow (the extra `keras`)",
+    "numpy": "pip install numpy; a folder, a zip or an npz file needs none",
+    "pandas": "pip install pandas (the extra `pandas`)",
+}
+"""How to get what an extra brings; NumPy has none of its own."""
+
+
 class MissingExtra(TuneserveError):
-    """A package of an extra is not installed; `extra` is its name, as in `tuneserve[keras]`."""
+    """A package is not installed; `extra` is what brings it, such as `keras`, and `what` needs it."""
 
     def __init__(self, extra: str, what: str) -> None:
         super().__init__(extra, what)
@@ -48,7 +57,8 @@ class MissingExtra(TuneserveError):
         self.what = what
 
     def __str__(self) -> str:
-        return f"{self.what} needs more packages: pip install 'tuneserve[{self.extra}]'"
+        packages = _PACKAGES.get(self.extra, f"those of the extra `{self.extra}`")
+        return f"{self.what} needs more packages: {packages}"
 
 
 class CannotExpress(TuneserveError):
@@ -104,8 +114,11 @@ class ApiError(TuneserveError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
+        return self._line(self.detail or self.title)
+
+    def _line(self, detail: str) -> str:
         request = f" (request {self.request_id})" if self.request_id else ""
-        return f"{self.status} {self.code}: {self.detail or self.title}{request}"
+        return f"{self.status} {self.code}: {detail}{request}"
 
 
 class BadRequest(ApiError):
@@ -136,8 +149,12 @@ class Invalid(ApiError):
     """422: the body does not fit; `errors` has every place, and so has the message."""
 
     def __str__(self) -> str:
+        if not self.errors:
+            return super().__str__()
+        # The service's own detail is that of the first place.
+        count = "1 place does" if len(self.errors) == 1 else f"{len(self.errors)} places do"
         places = (f"  {e.pointer or '/'}: {e.detail or e.code}" for e in self.errors)
-        return "\n".join([super().__str__(), *places])
+        return "\n".join([self._line(f"{count} not fit"), *places])
 
 
 class RateLimited(ApiError):

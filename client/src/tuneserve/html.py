@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from tuneserve.progress import plural
+
 if TYPE_CHECKING:
     from tuneserve.datasets import Dataset
     from tuneserve.jobs import Job
@@ -70,7 +72,9 @@ def _state(job: "Job") -> str:
 def _progress(job: "Job") -> str:
     progress = job.progress
     of = f" of {progress.max_trials}" if progress.max_trials else ""
-    told = _text(f"{progress.ended}{of} trials, {progress.epochs} epochs, {progress.elapsed_seconds:.0f} s")
+    trials = plural(progress.max_trials or progress.ended, "trial")
+    epochs = f"{progress.epochs} {plural(progress.epochs, 'epoch')}"
+    told = _text(f"{progress.ended}{of} {trials}, {epochs}, {progress.elapsed_seconds:.0f} s")
     if not progress.max_trials:
         return told
     return f'<progress value="{progress.ended:d}" max="{progress.max_trials:d}"></progress> {told}'

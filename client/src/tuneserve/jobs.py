@@ -17,7 +17,7 @@ from tuneserve.datasets import Dataset
 from tuneserve.errors import JobFailed, NotFound, Unsendable
 from tuneserve.events import Event, SecondsBeforeRetry, follow_events
 from tuneserve.paths import api_path
-from tuneserve.progress import Progress, ProgressOption, watching
+from tuneserve.progress import Progress, ProgressOption, beside, watching
 from tuneserve.records import Document, Record
 from tuneserve.responses import document_of, error_of, wanted
 from tuneserve.retries import seconds_before_retry
@@ -209,7 +209,8 @@ class Job:
         """
         try:
             with watching(progress) as watcher:
-                Waiting(self, timeout, watcher, on_trial).run()
+                told = on_trial and beside(watcher, on_trial)
+                Waiting(self, timeout, watcher, told).run()
         except KeyboardInterrupt:
             if progress is not False:
                 print(f"job {self.id} goes on: client.jobs.get({self.id!r})", file=sys.stderr)

@@ -13,6 +13,7 @@ from tuneserve.records import Record
 
 if TYPE_CHECKING:
     from tuneserve.jobs import Job
+    from tuneserve.trials import Trial
 
 Watcher = Callable[["Job"], None]
 ProgressOption = bool | Literal["auto"] | Watcher
@@ -65,6 +66,18 @@ def watching(progress: ProgressOption) -> Iterator[Watcher]:
         yield lambda job: None
 
 
+def beside(watcher: Watcher, told: "Callable[[Trial], None]") -> "Callable[[Trial], None]":
+    """`told`, with the watcher's live line, if it has one, out of the way while it runs."""
+    if not isinstance(watcher, ProgressLine):
+        return told
+
+    def tell(trial: "Trial") -> None:
+        with watcher.aside():
+            told(trial)
+
+    return tell
+
+
 @contextmanager
 def transfer(name: str, total: int | None, shown: ProgressOption) -> Iterator[Callable[[int], None]]:
     """A bar of bytes on stderr, and what to call with the bytes moved since the last call.
@@ -109,11 +122,12 @@ class TransferBar:
         self._line.close()
 
     def _text(self) -> str:
-        done = f"{self._done / 1e6:.1f}"
+        scale, unit = (1e3, "kB") if (self._total or self._done) < 1e6 else (1e6, "MB")
+        done = f"{self._done / scale:.1f}"
         if not self._total:
-            return f"{self._name}  {done} MB"
+            return f"{self._name}  {done} {unit}"
         share = min(1.0, self._done / self._total)
-        return f"{self._name}  {_bar(share)} {share:4.0%}  {done}/{self._total / 1e6:.1f} MB"
+        return f"{self._name}  {_bar(share)} {share:4.0%}  {done}/{self._total / scale:.1f} {unit}"
 
 
 class ProgressLine:
@@ -128,6 +142,15 @@ class ProgressLine:
         if self._line.live or state != self._last:
             self._line.write(f"{state}  {job.progress.elapsed_seconds:.0f} s")
         self._last = state
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """The line is off the terminal meanwhile, for what others print."""
+        self._line.clear()
+        try:
+            yield
+        finally:
+            self._line.draw()
 
     def close(self) -> None:
         """Leave the live line as it is and go on below it."""
@@ -168,6 +191,15 @@ class _Line:
             self._stream.write(text + "\n")
         self._stream.flush()
 
+    def clear(self) -> None:
+        if self._last:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def draw(self) -> None:
+        self._stream.write(self._last)
+        self._stream.flush()
+
     def close(self) -> None:
         if self._last:
             self._stream.write("\n")
@@ -197,7 +229,13 @@ def state_of(job: "Job") -> str:
     """Such as `running  7/10 trials  best 0.981 (trial 5)  81 epochs`."""
     progress = job.progress
     of = f"/{progress.max_trials}" if progress.max_trials else ""
-    parts = [job.state, f"{progress.ended}{of} trials"]
+    trials = plural(progress.max_trials or progress.ended, "trial")
+    parts = [job.state, f"{progress.ended}{of} {trials}"]
     if job.best and job.best.score is not None:
         parts.append(f"best {job.best.score:.4g} (trial {job.best.trial})")
-    return "  ".join([*parts, f"{progress.epochs} epochs"])
+    return "  ".join([*parts, f"{progress.epochs} {plural(progress.epochs, 'epoch')}"])
+
+
+def plural(count: int, word: str) -> str:
+    """`word`, with an s unless there is one of it."""
+    return word if count == 1 else f"{word}s"

@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from tuneserve.datasets import Dataset
 from tuneserve.errors import Unsendable
@@ -22,6 +22,14 @@ MOST_VALUES = 256
 """Values of a choice, and of a parent in `when`."""
 LARGEST_INTEGER = 2**53 - 1
 """What all readers of JSON agree on (RFC 7493)."""
+
+
+if not TYPE_CHECKING:
+    # Type checkers know by themselves what is here.
+    def __getattr__(name: str) -> NoReturn:
+        """Raises `AttributeError`, with what stands for Keras Tuner's `Fixed`."""
+        advice = ": there is none, write the value itself" if name == "Fixed" else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{advice}")
 
 
 class Conditions(Mapping[str, tuple[Value, ...]]):
