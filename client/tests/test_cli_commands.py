@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sdk_server import Answer, Server, Stream
 
+from tuneserve.cli.context import Output
 from tuneserve.cli.exits import MEANINGS, Exit
 from tuneserve.cli.program import COMMANDS, program
 
@@ -133,6 +135,18 @@ def test_submit_prints_the_id_alone(tuneserve: Any, server: Server, spec: Path, 
     assert asked.headers["Idempotency-Key"] == "k"
 
 
+def test_names_and_labels_are_options(tuneserve: Any, server: Server, spec: Path, job: Any) -> None:
+    server.on("POST /v1/jobs", Answer(202, job("queued")))
+    told = tuneserve("submit", str(spec), "--name", "n", "--label", "team=vision", "--label", "a=b=c")
+    asked = server.asked[0].json()
+    assert (told.exit_code, asked["name"]) == (0, "n")
+    assert asked["labels"] == {"team": "vision", "a": "b=c"}
+    server.on("GET /v1/jobs", page())
+    for text in ("team=vision", "team:vision"):
+        tuneserve("list", "--label", text)
+        assert server.asked[-1].query["label"] == ["team:vision"]
+
+
 def test_submit_waits(tuneserve: Any, server: Server, spec: Path, job: Any) -> None:
     server.on("POST /v1/jobs", Answer(202, job("queued")))
     server.on(JOB, Answer(200, job("succeeded")))
@@ -148,7 +162,8 @@ def test_submit_waits(tuneserve: Any, server: Server, spec: Path, job: Any) -> N
     server.on(JOB, Answer(200, job("running")))
     told = tuneserve("submit", str(spec), "--wait", "--timeout", "0.05")
     assert told.exit_code == 124
-    assert "job_1 is still running after 0.05 s" in told.stderr
+    assert "\njob_1 goes on: `tuneserve watch job_1` comes back, " in told.stderr
+    assert told.stderr.endswith("\nError: job_1 is still running after 0.05 s\n")
     assert tuneserve("submit", str(spec), "--timeout", "5").exit_code == 2
 
 
@@ -243,14 +258,13 @@ def test_trials(tuneserve: Any, server: Server, job: Any) -> None:
     server.on(JOB, Answer(200, job()))
     server.on("GET /v1/jobs/job_1/trials", page(TRIAL))
     told = tuneserve("trials", "job_1", "--order-by", "score", "--state", "completed")
-    assert told.stdout == "5\tcompleted\t0.981\t2\t▁█\t693962\tlearning_rate=0.00093  dropout=0.4\t-\n"
+    assert told.stdout == "5\tcompleted\t0.981\t2\t693962\tlearning_rate=0.00093  dropout=0.4\t-\n"
     assert server.asked[0].query == {"state": ["completed"], "order_by": ["score"], "page_size": ["200"]}
     assert json.loads(tuneserve("trials", "job_1", "--json").stdout) == {"items": [TRIAL]}
     server.on("GET /v1/jobs/job_1/trials/5", Answer(200, TRIAL))
     assert json.loads(tuneserve("trials", "job_1", "5", "--json").stdout) == TRIAL
     told = tuneserve("trials", "job_1", "5").stdout
-    assert "model.dropout\t0.4\n" in told
-    assert told.endswith("2\t0.6\t0.001\t0.981\n")
+    assert told == "1\t0.6\t0.001\t0.5\n2\t0.6\t0.001\t0.981\n"
 
 
 def test_trials_as_csv(tuneserve: Any, server: Server, job: Any) -> None:
@@ -412,9 +426,13 @@ def test_download(tuneserve: Any, server: Server, job: Any, tmp_path: Path) -> N
     assert tuneserve("download", "job_1", "--list").stdout.startswith(
         "model.keras\t5 B\tapplication/zip\t2cf2"
     )
-    assert tuneserve("download", "job_1", "no.txt").exit_code == 5
+    told = tuneserve("download", "job_1", "no.txt")
+    assert (told.exit_code, "job_1 has no no.txt; it has model.keras." in told.stderr) == (5, True)
+    told = tuneserve("download", "job_1", "-o", str(tmp_path / "m.keras"))
+    assert (told.exit_code, "is a file: give the NAME" in told.stderr) == (2, True)
     server.on("GET /v1/jobs/job_1/artifacts", page())
-    assert "has no files" in tuneserve("download", "job_1").stderr
+    told = tuneserve("download", "job_1")
+    assert (told.exit_code, "job_1 is succeeded and has no files." in told.stderr) == (5, True)
 
 
 def test_charts(tuneserve: Any, server: Server, job: Any, tmp_path: Path) -> None:
@@ -599,6 +617,12 @@ def test_what_is_no_wrong_usage_is_one_line(tuneserve: Any, tmp_path: Path) -> N
     assert (told.exit_code, told.stderr.count("\n")) == (2, 1)
 
 
+def test_a_command_that_is_nearly_one(tuneserve: Any) -> None:
+    told = tuneserve("sumbit", "a.yaml")
+    assert (told.exit_code, "no command 'sumbit'; did you mean submit?" in told.stderr) == (2, True)
+    assert "did you mean" not in tuneserve("nonsense").stderr
+
+
 def test_a_fault_of_the_program_says_so(tuneserve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def pages(*_: Any, **__: Any) -> None:
         raise KeyError("items")
@@ -626,3 +650,14 @@ def test_version(tuneserve: Any) -> None:
 
     assert tuneserve("version").stdout == f"{__version__}\n"
     assert tuneserve("--version").stdout == f"tuneserve {__version__}\n"
+
+
+def test_a_trial_on_a_terminal_has_its_values_and_a_picture(
+    tuneserve: Any, server: Server, job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Output, "for_people", True)
+    server.on("GET /v1/jobs/job_1/trials/5", Answer(200, TRIAL))
+    assert re.search(r"model\.dropout +0\.4\n", tuneserve("trials", "job_1", "5").stdout)
+    server.on(JOB, Answer(200, job()))
+    server.on("GET /v1/jobs/job_1/trials", page(TRIAL))
+    assert "▁█" in tuneserve("trials", "job_1").stdout

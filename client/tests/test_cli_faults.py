@@ -41,9 +41,11 @@ def test_a_spec_that_fits() -> None:
         (
             {"model": {"family": "mlp", "units": "8"}},
             "/model/units",
-            'must be a whole number or an object of type int or choice, not "8"',
+            'or an object of type int or choice, not "8", which is a text: leave out the quotes',
         ),
         ({"model": "cnn"}, "/model", 'must be an object, not "cnn"'),
+        ({"model": "family:cnn"}, "/model", 'not "family:cnn"; a space is missing after the colon'),
+        ({"seed": "3"}, "/seed", 'must be a whole number, not "3", which is a text: leave out the quotes'),
         (
             {"model": {"family": "layers", "layers": [{"type": "Dens"}]}},
             "/model/layers/0/type",

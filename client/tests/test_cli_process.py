@@ -239,7 +239,8 @@ def test_the_live_table_draws_and_moves(environment: dict[str, str], server: Ser
     assert re.search(r"0 +running +▅ ", _plain(before))
     assert re.search(r"0\* +completed +0\.9 +▁▅█ ", _plain(after))
     assert "1/10 trials  best 0.9 (trial 0)" in _plain(after)
-    assert "job_1 succeeded" in _plain(after)
+    assert "letters  succeeded  1/10 trials" in _plain(after)
+    assert "job_1 succeeded" not in _plain(after)
     assert "owned\x07" not in before + after
     assert "\x1b[" in before  # it moved, or it would not be live
 
@@ -279,3 +280,13 @@ def test_no_colour_and_nothing_that_moves_in_ci(
 def _plain(output: str) -> str:
     """Without the sequences that move the cursor and colour the text."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output)
+
+
+def test_the_end_is_told_once_on_a_terminal(
+    environment: dict[str, str], server: Server, job: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "a.yaml").write_text("seed: 3\n", encoding="utf-8")
+    server.on("POST /v1/jobs", Answer(202, job("queued")))
+    server.on("GET /v1/jobs/job_1", Answer(200, job("succeeded")))
+    code, output = in_terminal(environment, "submit", str(tmp_path / "a.yaml"), "--wait")
+    assert (code, output.count("succeeded")) == (0, 1)

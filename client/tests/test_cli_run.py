@@ -446,7 +446,7 @@ def test_a_baseline_that_is_not_there_or_has_no_model(baseline: Service, run: An
 def test_scores_by_other_objectives_are_not_compared(baseline: Service, run: Any, server: Server) -> None:
     spec = {**SPEC, "objective": {"metric": "val_loss"}}
     server.on("GET /v1/jobs/job_0", Answer(200, {**baseline.made("succeeded", id="job_0"), "spec": spec}))
-    result = run("--baseline", "job_0", "--tolerance", "1", "--json", "--summary", "s.md")
+    result = run("--baseline", "job_0", "--tolerance", "0.9", "--json", "--summary", "s.md")
     found = json.loads(result.stdout)["baseline"]
     assert (result.exit_code, found["metrics"]["score"]) == (0, None)
     assert "score" not in found["deltas"]
@@ -466,7 +466,7 @@ def test_a_baseline_of_other_images_is_warned_of(
 ) -> None:
     document = {**baseline.made("succeeded", id="job_0"), **changes}
     server.on("GET /v1/jobs/job_0", Answer(200, document))
-    result = run("--baseline", "job_0", "--tolerance", "1", "--summary", "s.md")
+    result = run("--baseline", "job_0", "--tolerance", "0.9", "--summary", "s.md")
     assert result.exit_code == 0
     assert warning in result.stderr
     assert warning in Path("s.md").read_text()
@@ -512,7 +512,7 @@ def test_a_dry_run_submits_nothing(service: Service, run: Any) -> None:
     assert [gate["met"] for gate in document["gates"]] == [None, None]
     assert service.posted == ["/v1/jobs:validate"]
     assert "the smallest model of this space has 500" in result.stderr
-    assert "largest parameters\t90000" in run("--dry-run").stdout
+    assert "parameters\t500 to 90,000" in run("--dry-run").stdout
 
 
 def test_warnings_of_spec_and_result_are_told_once(service: Service, run: Any, server: Server) -> None:
@@ -565,10 +565,10 @@ def test_a_step_summary_is_added_to_what_is_there(
     Path("s.md").write_text("before\n")
     monkeypatch.setenv(reporting.STEP_SUMMARY, "s.md")
     run("--summary", "s.md")
-    assert Path("s.md").read_text().startswith("before\n## letters: succeeded")
+    assert Path("s.md").read_text().startswith("before\n## spec: succeeded")
     monkeypatch.delenv(reporting.STEP_SUMMARY)
     run("--summary", "s.md")
-    assert Path("s.md").read_text().startswith("## letters: succeeded")
+    assert Path("s.md").read_text().startswith("## spec: succeeded")
 
 
 def test_a_report_that_cannot_be_written_fails_a_run_that_met_its_gates(service: Service, run: Any) -> None:
@@ -578,8 +578,8 @@ def test_a_report_that_cannot_be_written_fails_a_run_that_met_its_gates(service:
     assert (result.exit_code, f"Warning: {told}" in result.stderr) == (2, True)
     assert json.loads(result.stdout)["problem"] == told
     page = Path("s.md").read_text()
-    assert page.startswith("## letters: a file could not be written\n")
-    assert told.replace(":", "&#58;") in page
+    assert page.startswith("## spec: a file could not be written\n")
+    assert told in page
     assert run("--summary", "full").exit_code == 2
 
 
@@ -597,3 +597,21 @@ def test_the_page_has_every_option_and_every_code() -> None:
     options = [name for one in command.params for name in one.opts if name.startswith("--")]
     assert [name for name in options if f"`{name}" not in page] == []
     assert [code for code in Exit if f"| {int(code)} |" not in page] == [Exit.INTERNAL, Exit.PIPE_CLOSED]
+
+
+def test_a_dry_run_judges_the_job_that_would_be_reused(service: Service, run: Any, server: Server) -> None:
+    server.on("GET /v1/jobs", Answer(200, {"items": [service.made("succeeded")]}))
+    result = run("--dry-run", "--reuse", "--min", "val_accuracy=0.99", "--summary", "s.md")
+    assert (result.exit_code, "Dry run: would reuse job_1" in result.stderr) == (3, True)
+    assert "val_accuracy >= 0.99\t0.98\tmissed" in result.stdout
+    assert "would be taken from before" in Path("s.md").read_text()
+    assert service.posted == ["/v1/jobs:validate"]
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_reports_have_one_name_whatever_comes_of_the_run(service: Service, run: Any, valid: bool) -> None:
+    if not valid:
+        service.server.on("POST /v1/jobs:validate", Answer(200, {"valid": False, "errors": []}))
+    for options, name in ((["--set", "name=small"], "small"), ([], "spec")):
+        run("--junit", "r.xml", *options)
+        assert [suite.name for suite in JUnitXml.fromfile("r.xml")] == [f"tuneserve.{name}"]

@@ -76,7 +76,8 @@ def test_anchors_are_followed_and_tags_are_not(write: Any) -> None:
     ("name", "content", "said"),
     [
         ("a.yaml", "a: 1\nb: {c: 2\n", "a.yaml:3:1: not YAML"),
-        ("a.yaml", "a: 1\nb: 2\na: 3\n", "a.yaml:3:1: 'a' is given twice"),
+        ("a.yaml", "a: 1\nb: 2\na: 3\n", "a.yaml:3:1: 'a' is given twice, first in line 1"),
+        ("a.yaml", "a: {\n  b: 1}\nc:1\nd: 2\n", "; in line 3 a space is missing after the colon"),
         ("a.yaml", "a: !!python/object:os.system 1", "a.yaml:1:4: the tag"),
         ("a.yaml", "a: .nan", "a.yaml:1:4: .nan is not a number that JSON has"),
         ("a.yaml", "? [1]\n: 2", "a.yaml:1:3: a name must be text"),

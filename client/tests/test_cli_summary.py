@@ -177,6 +177,18 @@ def test_signs_that_refer_to_nothing_are_left_alone() -> None:
     assert markdown.text("up 5% at last!") == "up 5% at last&#33;"
 
 
+def test_ids_can_be_read_and_copied() -> None:
+    told = "Job job_01kab goes on: ds_01k and builtin:digits, val_accuracy in my_model."
+    wanted = "Job `job_01kab` goes on: `ds_01k` and `builtin:digits`, val_accuracy in my_model."
+    assert markdown.text(told) == wanted
+    assert markdown.text("_a_ :smile: x_") == "&#95;a&#95; &#58;smile: x&#95;"
+
+
+def test_the_axis_of_a_share_ends_at_one() -> None:
+    assert mermaid([0.9, 0.999], "val_accuracy").splitlines()[4].endswith("--> 1")
+    assert mermaid([0.9, 0.999], "val_loss").splitlines()[4].endswith("--> 1.0089")
+
+
 @pytest.mark.parametrize("value", [0.5, True, "adam", [3, 3], None])
 def test_plain_values_are_code(value: Any) -> None:
     assert markdown.code(value) == f"`{value}`"

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_table_that_does_not_fit_is_folded_and_not_cut(width: int, monkeypatch
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
     id = "job_01k9zq4x7t8w2v5n6m3p0r1s2d"
-    columns = ("id", "name", "state", "trials", "best", "created", "labels")
+    columns = ("id", "title", "state", "trials", "best", "created", "labels")
     row = [id, "letters", "succeeded", "10/10", "0.981234", "2026-11-01 10:00:00", "team=vision"]
     Output().table(columns, [row])
     heading, body = re.split("─+", terminal.getvalue())
@@ -107,3 +108,23 @@ def test_a_table_that_does_not_fit_is_folded_and_not_cut(width: int, monkeypatch
     # Nothing is lost: what is folded stands below itself.
     for told, wanted in ((heading, columns), (body, row)):
         assert sorted("".join(told.split())) == sorted("".join(wanted).replace(" ", ""))
+
+
+@pytest.mark.parametrize("name", ["letters of three alphabets, again", "-"])
+def test_names_are_shortened_before_anything_is_folded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    columns = ("id", "name", "state", "trials", "best", "created")
+    row = ["job_01k9zq4x7t8w2v5n6m3p0r1s2d", name, "succeeded", "10/10", "0.981234", "11-01 10:00"]
+    Output().table(columns, [row])
+    (line,) = re.split("─+", terminal.getvalue())[1].strip("\n─ ").splitlines()
+    shown = [] if name == "-" else ["lette…"]
+    assert re.split("  +", line.strip()) == [row[0], *shown, *row[2:]]
+
+
+def test_times_on_a_terminal_are_short() -> None:
+    year = datetime.now(UTC).year
+    assert text.moment(f"{year}-11-21T20:14:03.5Z") == "11-21 20:14"
+    assert text.moment(f"{year - 1}-11-21T20:14:03.5Z") == f"{year - 1}-11-21"

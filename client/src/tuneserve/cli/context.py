@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -48,6 +48,17 @@ class Output:
         """stderr, by rich."""
         return _console(sys.stderr)
 
+    @property
+    def for_people(self) -> bool:
+        """Whether stdout is a terminal, and no pipe or file that a program reads."""
+        return sys.stdout.isatty()
+
+    def moment(self, time: str | None) -> str | None:
+        """A time of RFC 3339 for a table: short on a terminal, to the minute elsewhere."""
+        if not time:
+            return None
+        return text.moment(time) if self.for_people else time[:16].replace("T", " ")
+
     def data(self, value: Any) -> None:
         """To stdout: a text as a line, all else as JSON."""
         click.echo(text.shown_lines(value) if isinstance(value, str) else text.as_json(value))
@@ -74,7 +85,7 @@ class Output:
     ) -> None:
         """To stdout: a table on a terminal; elsewhere a row a line, tabs between, no heading, nothing cut."""
         written = [[text.value(cell) for cell in row] for row in rows]
-        if not sys.stdout.isatty():
+        if not self.for_people:
             for row in written:
                 click.echo("\t".join(row))
         elif not rows:
@@ -86,7 +97,7 @@ class Output:
         """To stdout: names and values, one a line; elsewhere than on a terminal with a tab between."""
         width = max((len(name) for name, _ in pairs), default=0) + 2
         for name, value in pairs:
-            start = name.ljust(width) if sys.stdout.isatty() else f"{name}\t"
+            start = name.ljust(width) if self.for_people else f"{name}\t"
             click.echo(start + text.value(value))
 
     def follow(self, job: "Job", timeout: float | None = None) -> "Job":
@@ -126,6 +137,12 @@ def progress_line(job: "Job") -> str:
 SHORT_CELL = 20
 """A column with no longer cell than this is not folded, where all columns fit."""
 
+FIRM = ("id", "state", "score", "best", "created")
+"""Columns that are not folded while every other one has at least a character left."""
+
+LEAST_NAME = 6
+"""To so much a column of names is shortened before anything is folded."""
+
 
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich import box
@@ -136,18 +153,42 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     told = [n for n in range(len(columns)) if n == 0 or any(row[n] not in ("-", "") for row in rows)]
     widest = {n: max(len(columns[n]), *(len(row[n]) for row in rows)) for n in told}
     console = _console(sys.stdout)
-    gaps = 3 * len(told)
-    fits = sum(widest.values()) + gaps <= console.width
-    holds_first = widest[0] + len(told) + gaps <= console.width
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    room = console.width - 2 * (len(told) - 1)
+    for n in told[1:]:
+        if columns[n] == "name":
+            left = room - sum(widest.values()) + widest[n]
+            widest[n] = min(widest[n], max(left, LEAST_NAME))
+    unfolded = _unfolded(columns, widest, room)
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+    )
     for n in told:
-        # The first column is what is typed into the next command: where not all fit, the others give way.
-        # What may not be folded and has no room is cut, or not shown at all.
-        is_short = holds_first if n == 0 else fits and widest[n] <= SHORT_CELL
-        table.add_column(columns[n], overflow="fold", no_wrap=is_short)
+        is_name = columns[n] == "name" and n > 0
+        table.add_column(
+            columns[n],
+            overflow="ellipsis" if is_name else "fold",
+            no_wrap=is_name or n in unfolded,
+            max_width=widest[n] if is_name else None,
+        )
     for row in rows:
         table.add_row(*(Text(row[n]) for n in told))
     console.print(table)
+
+
+def _unfolded(columns: Sequence[str], widest: Mapping[int, int], room: int) -> list[int]:
+    """The columns that stay in one line: what may not be folded and has no room would be cut."""
+    if sum(widest.values()) <= room:
+        return [n for n in widest if n == 0 or widest[n] <= SHORT_CELL]
+    # The first column is what is typed into the next command: it gives way last.
+    firm = [n for n in widest if n == 0 or columns[n] in FIRM]
+    for kept in (firm, firm[:1]):
+        if sum(widest[n] if n in kept else _least(columns[n]) for n in widest) <= room:
+            return kept
+    return []
+
+
+def _least(column: str) -> int:
+    return LEAST_NAME if column == "name" else 1
 
 
 def _console(stream: IO[str]) -> "Console":

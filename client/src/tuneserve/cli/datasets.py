@@ -55,7 +55,7 @@ def list_datasets(client: "Client", out: Output, limit: int) -> None:
     else:
         out.table(
             COLUMNS,
-            [_row(one) for one in found],
+            [_row(out, one) for one in found],
             "No data sets; `tuneserve catalog` shows the built-in ones.",
         )
 
@@ -93,8 +93,7 @@ def rm(client: "Client", out: Output, dataset_ids: tuple[str, ...]) -> None:
         out.items([{"id": dataset_id, "deleted": True} for dataset_id in dataset_ids])
 
 
-def _row(one: dict[str, Any]) -> list[Any]:
-    created = str(one.get("create_time") or "")[:16].replace("T", " ")
+def _row(out: Output, one: dict[str, Any]) -> list[Any]:
     shape = "x".join(map(str, one.get("shape") or ()))
     return [
         one.get("id"),
@@ -103,5 +102,5 @@ def _row(one: dict[str, Any]) -> list[Any]:
         shape,
         len(one.get("classes") or ()),
         text.size(one.get("bytes")),
-        created,
+        out.moment(one.get("create_time")),
     ]

@@ -1,15 +1,19 @@
 """`tuneserve download`: the files of a job."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tuneserve.cli import text
 from tuneserve.cli.context import GivenPath, Output, job_argument, pass_client
+from tuneserve.errors import NotFound
 from tuneserve.paths import api_path
 
 if TYPE_CHECKING:
     from tuneserve.client import Client
+    from tuneserve.jobs import Job
 
 COLUMNS = ("name", "size", "type", "sha256")
 
@@ -35,14 +39,16 @@ def download(
 
     A file is checked against its digest; one that was cut off leaves nothing.
     """
+    if not names and not only_list and Path(folder).is_file():
+        raise click.UsageError(f"{folder} is a file: give the NAME of what goes there, or a folder.")
     documents = list(client.pages(api_path("jobs", job_id, "artifacts")))
     if only_list:
         _list(out, documents)
         return
     job = client.jobs.get(job_id)
-    if not names and not documents:
-        out.note(f"{job.id} is {job.state} and has no files{'' if job.is_terminal else ' yet'}.")
-    wanted = names or tuple(str(one["name"]) for one in documents)
+    there = [str(one["name"]) for one in documents]
+    wanted = names or tuple(there)
+    _check(job, wanted, there)
     target = folder if len(names) == 1 else f"{folder}/"
     files = {name: job.download(name, target, progress=out.live) for name in wanted}
     if out.as_json:
@@ -51,6 +57,19 @@ def download(
     else:
         for path in files.values():
             out.data(str(path))
+
+
+def _check(job: "Job", wanted: Sequence[str], there: Sequence[str]) -> None:
+    """Raises `NotFound` where there is nothing, or not what is wanted."""
+    if not there:
+        yet = "" if job.is_terminal else " yet"
+        raise _not_found(f"{job.id} is {job.state} and has no files{yet}.")
+    if absent := [name for name in wanted if name not in there]:
+        raise _not_found(f"{job.id} has no {', '.join(absent)}; it has {', '.join(there)}.")
+
+
+def _not_found(detail: str) -> NotFound:
+    return NotFound(404, "artifact_not_found", "Not Found", detail)
 
 
 def _list(out: Output, documents: list[dict[str, object]]) -> None:

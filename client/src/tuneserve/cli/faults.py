@@ -6,6 +6,7 @@ A JSON Schema says of most faults "fits none of these eight". Here, what a perso
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -77,9 +78,9 @@ def _branches(error: "ValidationError") -> Iterator[FieldError]:
         return
     fitting = [number for number, branch in enumerate(branches) if _takes(branch, error.instance)]
     if not fitting:
-        yield _fault(
-            error.absolute_path, "invalid_type", f"must be {_kinds(branches)}, not {_shown(error.instance)}"
-        )
+        detail = f"must be {_kinds(branches)}, not {_shown(error.instance)}"
+        hint = _text_hint(error.instance, [name for branch in branches for name in _types(branch)])
+        yield _fault(error.absolute_path, "invalid_type", detail + hint)
     elif len(fitting) == 1:
         yield from _of_branch(error, fitting[0])
     else:
@@ -207,10 +208,8 @@ def _message(error: "ValidationError") -> tuple[str, str]:
     match error.validator:
         case "type":
             names = [limit] if isinstance(limit, str) else limit
-            return (
-                "invalid_type",
-                f"must be {_or([_TYPES[name][0] for name in names])}, not {_shown(instance)}",
-            )
+            detail = f"must be {_or([_TYPES[name][0] for name in names])}, not {_shown(instance)}"
+            return "invalid_type", detail + _text_hint(instance, names)
         case "enum":
             names = [name for name in limit if name is not None]
             return "invalid_choice", f"must be {_or(names)}, not {_shown(instance)}{_hint(instance, names)}"
@@ -267,6 +266,20 @@ def _shown(value: Any) -> str:
 def _or(names: Sequence[Any]) -> str:
     words = [str(name) for name in names]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}" if words else "nothing"
+
+
+_NUMBERS = {"integer": r"[-+]?\d+", "number": r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"}
+
+
+def _text_hint(instance: Any, wanted: Sequence[str]) -> str:
+    """How something else became a text: by quotes, or by YAML's rule on colons."""
+    if not isinstance(instance, str):
+        return ""
+    if any(re.fullmatch(_NUMBERS[name], instance) for name in wanted if name in _NUMBERS):
+        return ", which is a text: leave out the quotes"
+    if "object" in wanted and re.match(r"\w+:\S", instance):
+        return "; a space is missing after the colon"
+    return ""
 
 
 def _hint(name: Any, known: Sequence[Any]) -> str:

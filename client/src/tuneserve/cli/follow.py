@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tuneserve.cli.text import shown
+from tuneserve.errors import WaitTimeout
 
 if TYPE_CHECKING:
     from tuneserve.jobs import Job
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def followed(job: "Job") -> Iterator[None]:
-    """Says on Ctrl-C that the job goes on, and how to come back to it or end it."""
+    """Says on Ctrl-C and when the time is over that the job goes on, and how to come back or end it."""
     try:
         yield
-    except KeyboardInterrupt:
-        id = shown(job.id)
-        click.echo(
-            f"\n{id} goes on: `tuneserve watch {id}` comes back, `tuneserve cancel {id}` ends it.", err=True
-        )
+    except (KeyboardInterrupt, WaitTimeout) as error:
+        id, start = shown(job.id), "\n" if isinstance(error, KeyboardInterrupt) else ""
+        come_back = f"`tuneserve watch {id}` comes back, `tuneserve cancel {id}` ends it"
+        click.echo(f"{start}{id} goes on: {come_back}.", err=True)
         raise

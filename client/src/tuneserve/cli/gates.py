@@ -139,14 +139,14 @@ def _possible(gate: Gate) -> Gate:
     """The gate, if some value of its metric meets it and some other does not."""
     if gate.limit < 0:
         raise GateError(f"{gate.option}: {gate.metric} is never below 0.")
-    if _is_share(gate.metric) and gate.limit > 1:
+    if is_share(gate.metric) and gate.limit > 1:
         raise GateError(_no_share(f"{gate.option}: {gate.metric} is", gate.limit))
     return gate
 
 
 def check_tolerance(tolerance: float, metric: str) -> None:
     """Raises `GateError` for one that no value of the metric could exceed: the gate would say nothing."""
-    if _is_share(metric) and tolerance >= 1:
+    if is_share(metric) and tolerance >= 1:
         raise GateError(_no_share(f"--tolerance: {metric} is", tolerance))
 
 
@@ -155,7 +155,8 @@ def _no_share(told: str, given: float) -> str:
     return f"{told} a number from 0 to 1, not {number(given)}{hint}"
 
 
-def _is_share(metric: str) -> bool:
+def is_share(metric: str) -> bool:
+    """Whether a metric goes from 0 to 1."""
     return metric.startswith(SHARES) and _bare(metric) != "loss"
 
 

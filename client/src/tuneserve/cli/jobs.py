@@ -8,6 +8,7 @@ import click
 
 from tuneserve.cli import text
 from tuneserve.cli.context import Output, job_argument, limit_option, pass_client
+from tuneserve.cli.labels import as_filter
 
 if TYPE_CHECKING:
     from tuneserve.client import Client
@@ -19,11 +20,11 @@ COLUMNS = ("id", "name", "state", "trials", "best", "created")
 
 @click.command("list")
 @click.option("--state", metavar="STATE", help="Only those in this state, such as running.")
-@click.option("--label", metavar="KEY:VALUE", help="Only those with this label.")
+@click.option("--label", metavar="KEY=VALUE", help="Only those with this label.")
 @click.option("--dataset", metavar="ID", help="Only those on this data set.")
 @click.option("--search", "q", metavar="TEXT", help="Only those with this in their name.")
-@click.option("--since", type=click.DateTime(), help="Only those made after this time (UTC).")
-@click.option("--until", type=click.DateTime(), help="Only those made before this time (UTC).")
+@click.option("--since", type=click.DateTime(), metavar="TIME", help="Made after it: YYYY-MM-DD (UTC).")
+@click.option("--until", type=click.DateTime(), metavar="TIME", help="Made before it: YYYY-MM-DD (UTC).")
 @limit_option
 @pass_client
 def list_jobs(
@@ -31,32 +32,29 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     times: dict[str, Any] = {"created_after": _utc(since), "created_before": _utc(until)}
+    filters["label"] = as_filter(filters["label"])
     found = client.jobs.list(page_size=min(limit or 200, 200), **filters, **times)
     jobs = list(islice(found, limit or None))
     if out.as_json:
         out.items([job.raw for job in jobs])
     else:
-        out.table(COLUMNS, [_row(job) for job in jobs], "No jobs.")
+        out.table(COLUMNS, [_row(out, job) for job in jobs], "No jobs.")
 
 
 def _utc(time: datetime | None) -> str | None:
     return None if time is None else f"{time.isoformat()}Z"
 
 
-def _row(job: "Job") -> list[Any]:
+def _row(out: Output, job: "Job") -> list[Any]:
     progress = job.progress
     trials = f"{progress.ended}/{progress.max_trials}" if progress.max_trials else str(progress.ended)
     best = job.best.score if job.best else None
-    return [job.id, job.name or None, job.state, trials, best, _minute(job.raw.get("create_time"))]
+    return [job.id, job.name or None, job.state, trials, best, out.moment(job.raw.get("create_time"))]
 
 
 def _short(time: str | None) -> str | None:
     """`2026-11-21 20:14:03` of RFC 3339."""
     return time[:19].replace("T", " ") if time else None
-
-
-def _minute(time: str | None) -> str | None:
-    return _short(time[:16]) if time else None
 
 
 @click.command()

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 _LONGEST = 300
 _PLAIN = re.compile(r"[\w.,:/\-\[\]+ ]+")
-_MARKS = re.compile(r"[!-/:-@\[-`{-~]")
-_HARMLESS = frozenset("'\"(),.;%=+/?-")
+_MARKS = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=\S)|[!-/;-@\[-^`{-~]")
+"""What may be markup: of underscores those not within a word, of colons those of addresses and emoji."""
 
+_HARMLESS = frozenset("'\"(),.;%=+/?-")
+_ID = re.compile(r"\b((?:job|ds)_[0-9a-z]+|builtin:[0-9a-z_]+)\b")
 
 _REFERENCE = re.compile(r"@|[#!&~%$](?=\w)")
 """What begins a mention of a person, or a reference to an issue, a merge request or a label."""
@@ -17,9 +19,17 @@ _NO_SPACE = "\u200b"
 
 
 def text(value: object) -> str:
-    """Text that no reader of Markdown takes for anything else: no table, link, markup or mention."""
+    """Text that no reader of Markdown takes for anything else: no table, link, markup or mention.
+
+    Ids stand in code spans, to be copied.
+    """
+    parts = _ID.split(_line(value))
+    return "".join(f"`{part}`" if n % 2 else _escaped(part) for n, part in enumerate(parts))
+
+
+def _escaped(line: str) -> str:
     # A forge looks for mentions when entities are characters again: what follows is kept apart by no space.
-    apart = _REFERENCE.sub(lambda mark: mark[0] + _NO_SPACE, _line(value))
+    apart = _REFERENCE.sub(lambda mark: mark[0] + _NO_SPACE, line)
     escaped = _MARKS.sub(lambda mark: mark[0] if mark[0] in _HARMLESS else _entity(mark[0]), apart)
     # Addresses become links without any mark around them.
     return re.sub(r"(?i)\bwww\.", lambda found: found[0][:-1] + _entity("."), escaped)

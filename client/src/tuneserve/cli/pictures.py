@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from tuneserve.cli.gates import direction
+from tuneserve.cli.gates import direction, is_share
 
 _MOST_POINTS = 60
 
@@ -37,6 +37,7 @@ def mermaid(values: Sequence[float], metric: str) -> str:
     name = re.sub(r"\W", " ", metric)
     low, high = min(shown), max(shown)
     room = (high - low) * 0.1 or abs(high) * 0.01 or 0.01
+    top = min(high + room, 1.0) if is_share(metric) else high + room
     # One point is no line.
     points = shown * 2 if len(shown) == 1 else shown
     return "\n".join(
@@ -45,7 +46,7 @@ def mermaid(values: Sequence[float], metric: str) -> str:
             "xychart-beta",
             f'    title "Best {name} so far"',
             f'    x-axis "Trials" 1 --> {max(2, len(values))}',
-            f'    y-axis "{name}" {_plain(low - room)} --> {_plain(high + room)}',
+            f'    y-axis "{name}" {_plain(low - room)} --> {_plain(top)}',
             f"    line [{', '.join(_plain(value) for value in points)}]",
             "```",
         ]

@@ -15,6 +15,7 @@ from tuneserve.cli.baseline import baseline_gates, best_document, has_model, rea
 from tuneserve.cli.context import Output, connect
 from tuneserve.cli.exits import Exit, exit_of
 from tuneserve.cli.interrupts import Interrupted, Interrupts, bounded
+from tuneserve.cli.labels import labelled
 from tuneserve.cli.refusals import Refused
 from tuneserve.cli.report import Report
 from tuneserve.cli.uploads import uploaded
@@ -67,7 +68,7 @@ class Pipeline:
     def __init__(self, options: Options, output: Output, interrupts: Interrupts) -> None:
         self.options = options
         self.output = output
-        self.report = Report(is_dry=options.dry_run)
+        self.report = Report(is_dry=options.dry_run, title=_stem(options.path))
         self._interrupts = interrupts
         self._start = time.monotonic()
 
@@ -87,6 +88,8 @@ class Pipeline:
         self._gate(client)
         self._reuse(client)
         if self.options.dry_run:
+            if self.report.job:
+                self._judge(client)
             return
         if self.report.job is None:
             self._submit(client, source, spec)
@@ -138,7 +141,8 @@ class Pipeline:
             raise click.UsageError("--tolerance goes with --baseline.")
         self.report.gates = gating.read_gates(self.options.mins, self.options.maxs)
         source = specs.read_source(self.options.path, self.options.sets)
-        source.spec.update(_labelled(source.spec, self.options.labels))
+        self.report.title = str(source.spec.get("name") or self.report.title)
+        source.spec.update(labelled(source.spec, self.options.labels))
         for path in self.options.files:
             reporting.prepare(path.parent)
         if self.options.folder:
@@ -191,7 +195,8 @@ class Pipeline:
         self.report.job = self._equal(client)
         self.report.is_reused = self.report.job is not None
         if self.report.job:
-            self.output.note(f"Reusing {self.report.job.id}: the same spec on the same data.")
+            how = "Dry run: would reuse" if self.options.dry_run else "Reusing"
+            self.output.note(f"{how} {self.report.job.id}: the same spec on the same data.")
         else:
             self.output.note("No earlier job with the same spec and data has a model.")
 
@@ -304,21 +309,9 @@ def _told(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _labelled(spec: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-    """The spec's labels with those of `--label` over them."""
-    if not labels:
-        return {}
-    merged = spec.get("labels") or {}
-    if not isinstance(merged, dict):
-        raise Refused("The labels of the spec are no object: --label cannot add to them.")
-    return {"labels": {**merged, **dict(map(_label, labels))}}
-
-
-def _label(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise click.UsageError(f"--label {text}: a label is KEY=VALUE.")
-    return name, value
+def _stem(path: Path | None) -> str:
+    """What a run is called whose spec has no name, or cannot be read."""
+    return "" if path is None or str(path) == "-" else path.stem
 
 
 def _catalog(client: "Client") -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +17,7 @@ from tuneserve.cli.context import connection_options, given, set_up_streams
 from tuneserve.cli.exits import MEANINGS, Exit, exit_of
 from tuneserve.cli.interrupts import terminable
 from tuneserve.cli.text import shown_lines
+from tuneserve.errors import WaitTimeout
 from tuneserve.version import __version__
 
 
@@ -87,6 +89,15 @@ class Program(click.Group):
         command: click.Command = getattr(import_module(module), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, but a name that is nearly one says so."""
+        near = get_close_matches(args[0], COMMANDS, 1)
+        if near and args[0] not in COMMANDS:
+            ctx.fail(f"there is no command {args[0]!r}; did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The help by sections, without importing anything."""
         for title, section in SECTIONS.items():
@@ -140,7 +151,8 @@ def _message(error: BaseException, code: Exit) -> str:
         return f"Error: a fault of this program (--debug shows where): {type(error).__name__}: {error}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"Error: {error.filename}: {error.strerror}"
-    return f"Error: {error}"
+    # The id says that it is a job.
+    return f"Error: {str(error).removeprefix('job ') if isinstance(error, WaitTimeout) else error}"
 
 
 def _is_missing(error: BaseException) -> bool:

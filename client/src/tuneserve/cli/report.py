@@ -17,13 +17,15 @@ from tuneserve.validation import Validation
 class Report:
     """Filled on the way: a run that fails, or is interrupted, is reported with what is known by then.
 
-    `exit` is what the command will exit with, and `problem` why that is not 0. `scores` has the
+    `exit` is what the command will exit with, and `problem` why that is not 0; `title` is the spec's name, or
+    its file's. `scores` has the
     score of each trial that ended, in the order in which they did; `seconds` is how long the run took.
     """
 
     exit: Exit = Exit.MET
     problem: str | None = None
     is_dry: bool = False
+    title: str = ""
     validation: Validation | None = None
     job: Job | None = None
     is_reused: bool = False
@@ -59,8 +61,8 @@ class Report:
 
     @property
     def name(self) -> str:
-        """What the run is called in reports: the job's name, if it has one."""
-        return str((self.job and self.job.name) or self.spec.get("name") or "job")
+        """What the run is called in reports: as the spec says or its file is called, whatever came of it."""
+        return str(self.title or (self.job and self.job.name) or self.spec.get("name") or "job")
 
     @property
     def objective(self) -> str:

@@ -10,6 +10,7 @@ from tuneserve.cli.refusals import Refused
 from tuneserve.cli.report import Report
 from tuneserve.cli.summary import summary
 from tuneserve.cli.text import as_json
+from tuneserve.cli.validate import price
 from tuneserve.jobs import MODEL_NAME
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -66,10 +67,11 @@ def show(report: Report, output: Output) -> None:
         output.data(report.document())
         return
     if job := report.job:
-        pairs = [("job", job.id), ("verdict", report.verdict), ("reused", report.is_reused)]
-        output.details(pairs)
+        reused = "would be (dry run)" if report.is_dry else report.is_reused
+        output.details([("job", job.id), ("verdict", report.verdict), ("reused", reused)])
     elif report.is_dry and report.estimate:
-        output.details([(name.replace("_", " "), value) for name, value in report.estimate.items()])
+        space = report.validation.space if report.validation else None
+        output.details(price(space or {}, report.estimate))
     if report.judged:
         output.table(["GATE", "ACTUAL", "VERDICT"], [_row(one) for one in report.judged])
 

@@ -194,13 +194,22 @@ def _yaml(content: str, name: str) -> Read:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         what = " ".join(filter(None, (error.context, error.problem)))
-        raise SpecError(f"{where}: not YAML: {what}") from None
+        hint = _colon_hint(content, mark.line) if mark else ""
+        raise SpecError(f"{where}: not YAML: {what}{hint}") from None
     except YAMLError as error:
         raise SpecError(f"{name}: not YAML: {str(error).splitlines()[0]}") from None
     if root is None:
         return None, dict
     tree = _Tree(name)
     return tree.value(root, ""), lambda: tree.places
+
+
+def _colon_hint(content: str, line: int) -> str:
+    """`epochs:20` is a text, and what is wrong with that shows in the line below it."""
+    for number, text in list(enumerate(content.splitlines(), 1))[max(0, line - 1) : line + 1]:
+        if re.match(r"\s*\w+:\w", text):
+            return f"; in line {number} a space is missing after the colon"
+    return ""
 
 
 def _depth(content: str) -> int:
@@ -235,9 +244,10 @@ class _Tree:
         for key, value in node.value:
             if not isinstance(key.value, str):
                 raise self._error(key, "a name must be text")
-            if key.value in found:
-                raise self._error(key, f"{key.value!r} is given twice")
             below = f"{pointer}/{_segment(key.value)}"
+            if key.value in found:
+                first = self.places[below][0]
+                raise self._error(key, f"{key.value!r} is given twice, first in line {first}")
             self.places[below] = _place(key)
             found[key.value] = self.value(value, below)
         return found

@@ -48,7 +48,8 @@ def _title(report: Report) -> str:
 def _job(report: Report) -> str:
     if report.job is None:
         return ""
-    how = "taken from before: the same spec on the same data" if report.is_reused else "made by this run"
+    taken = "would be taken from before" if report.is_dry else "taken from before"
+    how = f"{taken}: the same spec on the same data" if report.is_reused else "made by this run"
     return f"Job {code(report.job.id)} ({text(report.job.state)}), {how}."
 
 

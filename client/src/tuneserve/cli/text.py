@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -48,6 +48,12 @@ def value(it: Any) -> str:
     if isinstance(it, Sequence) and not isinstance(it, str):
         return ", ".join(map(value, it))
     return shown(it)
+
+
+def moment(time: str) -> str:
+    """A time of RFC 3339 as `11-21 20:14`, or of another year as `2025-11-21`: a terminal has little room."""
+    year = datetime.now(UTC).year
+    return time[5:16].replace("T", " ") if time.startswith(f"{year}-") else time[:10]
 
 
 def pairs(mapping: Mapping[str, Any], between: str = "  ") -> str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tuneserve.client import Client
 
 COLUMNS = ("trial", "state", "score", "epoch", "curve", "parameters", "hyperparameters", "error")
+CURVE = COLUMNS.index("curve")
+"""A picture, for people alone: it is left out where programs read."""
 
 
 @click.command()
@@ -57,7 +59,9 @@ def _all(out: Output, documents: list[dict[str, Any]], metric: str) -> None:
     if out.as_json:
         out.items(documents)
     else:
-        out.table(COLUMNS, [_row(one, metric) for one in documents], "No trials.")
+        rows = [list(COLUMNS), *(_row(one, metric) for one in documents)]
+        heading, *shown = rows if out.for_people else [row[:CURVE] + row[CURVE + 1 :] for row in rows]
+        out.table(heading, shown, "No trials.")
 
 
 def _row(trial: dict[str, Any], metric: str) -> list[Any]:
@@ -84,6 +88,15 @@ def _one(out: Output, trial: dict[str, Any]) -> None:
     if out.as_json:
         out.data(trial)
         return
+    if out.for_people:
+        out.details(_details(trial))
+    epochs = trial.get("epochs") or []
+    names = sorted({name for epoch in epochs for name in epoch.get("metrics") or ()})
+    rows = [_epoch(epoch, names) for epoch in epochs]
+    out.table(["epoch", "seconds", "learning_rate", *names], rows, "No epochs.")
+
+
+def _details(trial: dict[str, Any]) -> list[tuple[str, Any]]:
     error = trial.get("error") or {}
     told = [
         ("trial", trial.get("number")),
@@ -95,11 +108,7 @@ def _one(out: Output, trial: dict[str, Any]) -> None:
         *(trial.get("hyperparameters") or {}).items(),
         ("error", error and f"{error.get('code')}: {error.get('message')}"),
     ]
-    out.details([(text.shown(name), value) for name, value in told if value not in (None, {})])
-    epochs = trial.get("epochs") or []
-    names = sorted({name for epoch in epochs for name in epoch.get("metrics") or ()})
-    rows = [_epoch(epoch, names) for epoch in epochs]
-    out.table(["epoch", "seconds", "learning_rate", *names], rows, "No epochs.")
+    return [(text.shown(name), value) for name, value in told if value not in (None, {})]
 
 
 def _epoch(epoch: dict[str, Any], names: list[str]) -> list[Any]:

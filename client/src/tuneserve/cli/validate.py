@@ -124,7 +124,7 @@ def _tell(out: Output, found: "Validation", resolved: bool) -> None:
     if resolved:
         out.data(dict(found.spec or {}))
     else:
-        out.details(_price(found.space or {}, found.estimate or {}))
+        out.details(price(found.space or {}, found.estimate or {}))
     for warning in found.warnings:
         out.warn(f"{warning.get('pointer', '')} {warning.get('detail', '')}".strip())
 
@@ -144,7 +144,8 @@ def _document(found: "Validation") -> dict[str, Any]:
     }
 
 
-def _price(space: Mapping[str, Any], estimate: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def price(space: Mapping[str, Any], estimate: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What a valid spec would cost, as names and values."""
     low, high = estimate.get("smallest_parameters"), estimate.get("largest_parameters")
     shares = [estimate.get(f"{name}_images") for name in ("training", "validation", "test")]
     size = space.get("size")

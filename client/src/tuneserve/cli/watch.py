@@ -43,7 +43,8 @@ def watch(client: "Client", out: Output, job_id: str) -> None:
     job.reload()
     if out.as_json:
         out.data(job.raw)
-    else:
+    elif job.error or not out.live:
+        # A live table has said all but this.
         out.note(f"{job.id} {job.state}{f': {job.error.detail or job.error.title}' if job.error else ''}")
     end(exit_of_job(job.state))
 
