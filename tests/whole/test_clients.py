@@ -70,6 +70,42 @@ print(json.dumps({
 """
 
 
+# What there is to do with the SDK where nothing but `./client[cli]` is installed.
+ALONE = """
+import json, sys
+from importlib.metadata import distributions
+from tuneserve import Client, MissingExtra, hp
+
+with Client() as client:
+    dataset = client.datasets.upload("images")
+    job = client.jobs.create(
+        dataset=dataset,
+        model={"family": "cnn", "filters": hp.Choice([4, 8]), "blocks": 1},
+        training={"epochs": 1},
+        budget={"max_trials": 2},
+    )
+    job.wait(timeout=120)
+    job.chart("history").save("history.json")
+    model = job.download_model("model.keras")
+    missing = []
+    for needs_more in (job.best_model, job.to_dataframe):
+        try:
+            needs_more()
+        except MissingExtra as error:
+            missing.append(str(error))
+    print(json.dumps({
+        "state": job.state,
+        "events": [event.type for event in job.events()][-1],
+        "trials": len(list(job.trials())),
+        "rows": job.trials_csv().count("\\n"),
+        "model": model.stat().st_size,
+        "missing": missing,
+        "installed": sorted(one.name.lower() for one in distributions()),
+        "spec": {"dataset": dataset.id, "model": {"family": "cnn"}, "budget": {"max_trials": 1}},
+    }))
+"""
+
+
 def tool(name: str) -> Path:
     return Path(sys.executable).parent / name
 
@@ -203,6 +239,48 @@ def test_the_sdk_from_a_folder_of_images_to_a_prediction(
         assert best.model.parameters == model.count_params()
         assert best.model.bytes == job.download_model(tmp_path).stat().st_size
         assert best.model.prediction_seconds > 0
+
+
+def test_the_client_alone_does_all_but_load_the_model(shared_service: Service, tmp_path: Path) -> None:
+    """An environment of its own, with what `pip install ./client[cli]` brings."""
+    zipped_digits(tmp_path / "images.zip")
+    with zipfile.ZipFile(tmp_path / "images.zip") as archive:
+        archive.extractall(tmp_path)
+    uv, home = tool("uv"), tmp_path / "alone" / "bin"
+    pinned = ROOT / "requirements" / "dev.txt"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, home.parent], check=True)
+    subprocess.run(
+        [uv, "pip", "install", "--quiet", "--python", home / "python", "-c", pinned, f"{ROOT}/client[cli]"],
+        check=True,
+    )
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TUNESERVE_", "PYTHON"))
+    }
+    surroundings = {**clean, "TUNESERVE_URL": shared_service.url, "TUNESERVE_API_KEY": shared_service.key}
+
+    def ran(*command: Any) -> str:
+        ended = subprocess.run(
+            command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=150
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    told = json.loads(ran(home / "python", "-c", ALONE))
+    assert (told["state"], told["events"], told["trials"], told["rows"]) == ("succeeded", "end", 2, 3)
+    assert told["model"] == (tmp_path / "model.keras").stat().st_size
+    assert ["pip install keras" in told["missing"][0], "pip install pandas" in told["missing"][1]] == [
+        True,
+        True,
+    ]
+    others = {"tensorflow", "tensorflow-cpu", "keras", "flask", "marshmallow", "numpy", "pandas"}
+    assert others & set(told["installed"]) == set()
+    (tmp_path / "spec.json").write_text(json.dumps({**told["spec"], "training": {"epochs": 1}}))
+    report = json.loads(
+        ran(home / "tuneserve", "run", "spec.json", "--min", "val_accuracy=0.01", "--output", "out", "--json")
+    )
+    assert report["verdict"] == "met"
+    assert (tmp_path / "out" / "model.keras").exists()
+    assert "reached" in ran(home / "tuneserve", "doctor")
 
 
 class Watched(NotebookClient):
